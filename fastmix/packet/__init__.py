@@ -1,0 +1,1 @@
+"""Layer 0: what a packet is. Imports NumPy and the standard library only."""
