@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fm_geometry.h"
 #include "fm_verdict.h"
 
 enum { FM_REPLAY_LINE = 16, FM_REPLAY_PROBES = 8 };
