@@ -6,8 +6,12 @@ A C file's suffix names its instruction set, and the instruction set names its c
 
 import os
 import platform
+import shlex
 import shutil
+import subprocess
 import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -21,8 +25,10 @@ ISA_FLAGS = {
     "avx512f": ["-mavx2", "-mavx512f", "-mavx512vl"],
     "avx512ifma": ["-mavx2", "-mavx512f", "-mavx512vl", "-mavx512ifma"],
 }
+DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "embedsignature": True}
 ROOT = Path(__file__).parent
 IS_X86 = platform.machine() in ("x86_64", "AMD64")
+N_JOBS = os.cpu_count() or 1
 
 
 def isa_of(source: str) -> str:
@@ -31,10 +37,23 @@ def isa_of(source: str) -> str:
     return suffix if suffix in ISA_FLAGS else "portable"
 
 
+def found(folder: str, pattern: str) -> list[str]:
+    """The files of a folder, relative to the project and sorted."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(pattern))
+
+
 def c_sources() -> list[str]:
-    """All C files of ext/, without other machines' instruction sets, relative to the project."""
-    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "ext").glob("*.c"))
-    return [name for name in files if IS_X86 or isa_of(name) == "portable"]
+    """All C files of ext/, without other machines' instruction sets."""
+    return [name for name in found("ext", "*.c") if IS_X86 or isa_of(name) == "portable"]
+
+
+def modules() -> list[Extension]:
+    """One extension for each .pyx under fastmix/. A changed header or kernel builds them anew."""
+    depends = found("ext", "*.h") + c_sources()
+    return [
+        Extension(source.removesuffix(".pyx").replace("/", "."), [source], include_dirs=["ext/include"], depends=depends)
+        for source in found("fastmix", "*.pyx")
+    ]
 
 
 def flags_by_file(compiler: object) -> None:
@@ -49,52 +68,57 @@ def flags_by_file(compiler: object) -> None:
 
 
 def require_compiler() -> None:
-    """One sentence instead of a page of errors where no C compiler is."""
-    wanted = (os.environ.get("CC") or "cc").split()[0]
-    if not any(shutil.which(name) for name in (wanted, "cc", "gcc", "clang")):
-        sys.exit(
-            "fastmix needs a C compiler to build and found none: install one first "
-            "(Debian, Ubuntu: apt install gcc libc6-dev python3-dev; Fedora: dnf install gcc python3-devel)."
-        )
+    """One sentence instead of a page of errors where the C compiler, the C library's or Python's headers are missing."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if shutil.which(command[0]):
+        probe = [*command, "-fsyntax-only", "-I", sysconfig.get_path("include"), "-x", "c", "-"]
+        if subprocess.run(probe, input=b"#include <Python.h>\n", stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        missing = "the headers of C and Python"
+    else:
+        missing = f"a C compiler ({command[0]})"
+    sys.exit(
+        f"fastmix cannot be built without {missing}: install them first "
+        "(Debian, Ubuntu: apt install gcc libc6-dev python3-dev; Fedora: dnf install gcc python3-devel)."
+    )
 
 
 class BuildKernels(build_clib):
     """The static library of ext/."""
 
     def build_libraries(self, libraries: list) -> None:
-        """Compiles ext/*.c with the flags of each suffix."""
+        """Compiles ext/*.c, as many at a time as there are cores, each with the flags of its suffix."""
         require_compiler()
         flags_by_file(self.compiler)
-        super().build_libraries(libraries)
+        for name, info in libraries:
+            with ThreadPoolExecutor(N_JOBS) as pool:
+                objects = list(pool.map(lambda source, info=info: self.compile_one(source, info), info["sources"]))
+            Path(self.compiler.library_filename(name, output_dir=self.build_clib)).unlink(missing_ok=True)  # `ar` would keep old members
+            self.compiler.create_static_lib(objects, name, output_dir=self.build_clib)
+
+    def compile_one(self, source: str, info: dict) -> str:
+        """The object of one C file, compiled if the file or any header is newer."""
+        (made,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+        inputs = [source, __file__, *found("ext", "*.h")]
+        if self.force or not os.path.exists(made) or max(map(os.path.getmtime, inputs)) > os.path.getmtime(made):
+            self.compiler.compile([source], output_dir=self.build_temp, include_dirs=info["include_dirs"])
+        return made
 
 
 class BuildModules(build_ext):
     """The Cython modules."""
 
     def build_extensions(self) -> None:
-        """Builds all modules, two or more at a time."""
+        """Translates what changed, then compiles all modules, as many at a time as there are cores."""
+        from Cython.Build import cythonize
+
         require_compiler()
-        self.parallel = self.parallel or os.cpu_count()
+        made = {ext.name: ext for ext in cythonize(self.extensions, compiler_directives=DIRECTIVES, nthreads=N_JOBS, quiet=True)}
+        for ext in self.extensions:
+            ext.sources, ext.depends = made[ext.name].sources, made[ext.name].depends
+        self.parallel = self.parallel or N_JOBS
         flags_by_file(self.compiler)
         super().build_extensions()
-
-
-def modules() -> list[Extension]:
-    """One extension for each .pyx under fastmix/."""
-    from Cython.Build import cythonize
-
-    headers = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "ext" / "include").glob("*.h"))
-    found = [
-        Extension(
-            path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."),
-            [path.relative_to(ROOT).as_posix()],
-            include_dirs=["ext/include"],
-            depends=headers + c_sources(),
-        )
-        for path in sorted((ROOT / "fastmix").rglob("*.pyx"))
-    ]
-    directives = {"language_level": "3", "boundscheck": False, "wraparound": False, "embedsignature": True}
-    return cythonize(found, compiler_directives=directives, nthreads=0, quiet=True)
 
 
 setup(
