@@ -1,0 +1,93 @@
+"""What a node says about itself: its state and its counters. A leaf that `fastmix status` can import in a moment."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class NodeState(StrEnum):
+    """A node's life, in order; `failed` is the end of one that could not go on."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node at one moment. `uptime` in seconds, `last_batch_ns` wall clock (0: none yet), `reason` why it failed or degrades."""
+
+    node_id: str
+    state: NodeState
+    uptime: float = 0.0
+    messages_processed: int = 0
+    current_batch_size: int = 0
+    active_connections: int = 0
+    pending_batches: int = 0
+    last_batch_ns: int = 0
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for `--json`."""
+        return {
+            "node_id": self.node_id,
+            "state": self.state.value,
+            "uptime": self.uptime,
+            "messages_processed": self.messages_processed,
+            "current_batch_size": self.current_batch_size,
+            "active_connections": self.active_connections,
+            "pending_batches": self.pending_batches,
+            "last_batch_ns": self.last_batch_ns,
+            "reason": self.reason,
+        }
+
+
+COUNTED_IN = ("received", "originated")
+COUNTED_OUT = ("forwarded", "delivered", "absorbed_cover", "pooled", "in_stage")
+COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drops", "crash_uncertain")
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """A node's counters, of one consistent read. `pooled` and `in_stage` are how many are there now; the others only grow.
+
+    `dropped` counts by reason, under the labels of the verdicts (`drop_mac`). The conservation law:
+    received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drops`,
+    `crash_uncertain`, `released_below_floor` and `strategy_faults` stand beside it.
+    """
+
+    received: int = 0
+    originated: int = 0
+    forwarded: int = 0
+    delivered: int = 0
+    absorbed_cover: int = 0
+    pooled: int = 0
+    in_stage: int = 0
+    released_below_floor: int = 0
+    strategy_faults: int = 0
+    kernel_drops: int = 0
+    crash_uncertain: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def dropped_total(self) -> int:
+        """All drops of all reasons."""
+        return sum(self.dropped.values())
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Every counter but the drops, by name."""
+        return {name: getattr(self, name) for name in COUNTED_IN + COUNTED_OUT + COUNTED_BESIDE}
+
+    @property
+    def conservation(self) -> int:
+        """What came in less what is accounted for: 0 where the law holds exactly, positive where packets are missing."""
+        counters = self.counters
+        came = sum(counters[name] for name in COUNTED_IN)
+        return came - sum(counters[name] for name in COUNTED_OUT) - self.dropped_total
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for `--json`: the counters, `dropped` without zeros, and `conservation` ("exact" or the difference)."""
+        dropped = {reason: n for reason, n in sorted(self.dropped.items()) if n}
+        return {**self.counters, "dropped": dropped, "conservation": self.conservation or "exact"}
