@@ -1,10 +1,15 @@
-"""ChaCha20 in plain Python: RFC 8439 section 2. One block is 64 bytes; the counter is 32 bits."""
+"""ChaCha20 in plain Python: RFC 8439 section 2. One block is 64 bytes; the counter is 32 bits.
+
+All blocks of a stream are computed at once: each of the 16 state words is one Python integer that holds this word of every
+block, 64 bits apart. A sum's carry and a rotation's overflow fall into the gaps, which the mask clears, so the formulas stay
+the RFC's own.
+"""
 
 CONSTANTS = (0x61707865, 0x3320646E, 0x79622D32, 0x6B206574)
 """`expand 32-byte k`, little endian (RFC 8439 section 2.3)."""
 BLOCK_SIZE = 64
 ZERO_NONCE = bytes(12)
-_MASK = 0xFFFFFFFF
+_WORD = 0xFFFFFFFF
 _ROUNDS = (
     (0, 4, 8, 12),
     (1, 5, 9, 13),
@@ -23,37 +28,50 @@ def words(data: bytes) -> list[int]:
     return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
 
 
-def quarter_round(state: list[int], a: int, b: int, c: int, d: int) -> None:
-    """Mixes four words of `state` in place (RFC 8439 section 2.1)."""
-    for x, y, z, shift in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
-        state[x] = (state[x] + state[y]) & _MASK
-        word = state[z] ^ state[x]
-        state[z] = (word << shift | word >> (32 - shift)) & _MASK
+def quarter_round(a: int, b: int, c: int, d: int, mask: int = _WORD) -> tuple[int, int, int, int]:
+    """Mixes four words (RFC 8439 section 2.1), in all blocks that `mask` covers."""
+    a = (a + b) & mask
+    d ^= a
+    d = (d << 16 | d >> 16) & mask
+    c = (c + d) & mask
+    b ^= c
+    b = (b << 12 | b >> 20) & mask
+    a = (a + b) & mask
+    d ^= a
+    d = (d << 8 | d >> 24) & mask
+    c = (c + d) & mask
+    b ^= c
+    b = (b << 7 | b >> 25) & mask
+    return a, b, c, d
 
 
-def permute(state: list[int]) -> bytes:
-    """The 64-byte block of 16 words: ten double rounds, then the first state added (RFC 8439 section 2.3.1)."""
-    mixed = list(state)
+def permute(states: list[list[int]]) -> bytes:
+    """The blocks of n states of 16 words, 64 n bytes: ten double rounds, then the first state added (RFC 8439 section 2.3.1)."""
+    mask = sum(_WORD << 64 * lane for lane in range(len(states)))
+    first = [sum(word << 64 * lane for lane, word in enumerate(column)) for column in zip(*states, strict=True)]
+    mixed = list(first)
     for _ in range(10):
         for a, b, c, d in _ROUNDS:
-            quarter_round(mixed, a, b, c, d)
-    return b"".join(((x + y) & _MASK).to_bytes(4, "little") for x, y in zip(mixed, state, strict=True))
-
-
-def block(key: bytes, counter: int, nonce: bytes = ZERO_NONCE) -> bytes:
-    """One block of keystream, 64 bytes: key 32 bytes, counter u32, nonce 12 bytes (RFC 8439 section 2.3)."""
-    if len(key) != 32 or len(nonce) != 12:
-        raise ValueError(f"ChaCha20 takes a key of 32 and a nonce of 12 bytes, not {len(key)} and {len(nonce)}")
-    return permute([*CONSTANTS, *words(key), counter & _MASK, *words(nonce)])
+            mixed[a], mixed[b], mixed[c], mixed[d] = quarter_round(mixed[a], mixed[b], mixed[c], mixed[d], mask)
+    columns = [((x + y) & mask).to_bytes(8 * len(states), "little") for x, y in zip(mixed, first, strict=True)]
+    return b"".join(column[at : at + 4] for at in range(0, 8 * len(states), 8) for column in columns)
 
 
 def keystream(key: bytes, size: int, nonce: bytes = ZERO_NONCE, counter: int = 0) -> bytes:
-    """`size` bytes of keystream from block `counter` on; the counter wraps at 2^32."""
+    """`size` bytes of keystream from block `counter` (u32, wraps) on: key 32 bytes, nonce 12 bytes (RFC 8439 section 2.4)."""
+    if len(key) != 32 or len(nonce) != 12:
+        raise ValueError(f"ChaCha20 takes a key of 32 and a nonce of 12 bytes, not {len(key)} and {len(nonce)}")
     blocks = range(counter, counter + -(-size // BLOCK_SIZE))
-    return b"".join(block(key, number, nonce) for number in blocks)[:size]
+    return permute([[*CONSTANTS, *words(key), number & _WORD, *words(nonce)] for number in blocks])[:size] if size else b""
 
 
-def xor(key: bytes, data: bytes, nonce: bytes = ZERO_NONCE, counter: int = 0) -> bytes:
-    """Encrypts or decrypts `data` (RFC 8439 section 2.4)."""
-    stream = keystream(key, len(data), nonce, counter)
+def xor(data: bytes, stream: bytes) -> bytes:
+    """Two byte strings of one length, XORed."""
+    if len(data) != len(stream):
+        raise ValueError(f"XOR takes two strings of one length, not {len(data)} and {len(stream)} bytes")
     return (int.from_bytes(data, "little") ^ int.from_bytes(stream, "little")).to_bytes(len(data), "little")
+
+
+def encrypt(key: bytes, data: bytes, nonce: bytes = ZERO_NONCE, counter: int = 0) -> bytes:
+    """Encrypts or decrypts `data` (RFC 8439 section 2.4)."""
+    return xor(data, keystream(key, len(data), nonce, counter))

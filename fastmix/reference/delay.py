@@ -56,7 +56,7 @@ def random_words(key: bytes) -> Iterator[int]:
     """Endless u64 of ChaCha20Rng seeded with `key`, 32 bytes."""
     counter = 0
     while True:
-        block = permute([*CONSTANTS, *words(key), *words(counter.to_bytes(8, "little")), 0, 0])
+        block = permute([[*CONSTANTS, *words(key), *words(counter.to_bytes(8, "little")), 0, 0]])
         for at in range(0, len(block), 8):
             yield int.from_bytes(block[at : at + 8], "little")
         counter += 1
