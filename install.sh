@@ -42,7 +42,7 @@ install_packages() {
     log=$(mktemp)
     export DEBIAN_FRONTEND=noninteractive
     if ! { apt-get update -q && apt-get install -y -q --no-install-recommends \
-           python3 python3-venv python3-dev gcc libc6-dev ca-certificates; } >"$log" 2>&1; then
+           python3 python3-venv python3-dev gcc libc6-dev; } >"$log" 2>&1; then
         tail -n 5 "$log" >&2
         rm -f "$log"
         fail "apt-get could not install python3 python3-venv python3-dev gcc libc6-dev; its last lines are above."

@@ -1,7 +1,7 @@
 """Builds the C kernels of ext/ and the Cython modules over them.
 
-A C file's suffix names its instruction set, and the instruction set names its compiler flags: `x25519_avx512ifma.c` is compiled with
-`-mavx512ifma`, `x25519_portable.c` and `unwrap.c` with none. Metadata is in pyproject.toml.
+A C file's suffix names its instruction set, and the instruction set names its compiler flags: `x25519_avx512ifma.c` is compiled
+with `-mavx512ifma`, `x25519_portable.c` and `unwrap.c` with none. Metadata is in pyproject.toml.
 """
 
 import os
@@ -18,7 +18,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
-COMMON_FLAGS = ["-O3", "-g0", "-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+COMMON_FLAGS = ["-O3", "-g0", "-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing"]
+COMMON_FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 ISA_FLAGS = {
     "portable": [],
     "avx2": ["-mavx2"],
@@ -93,7 +94,8 @@ class BuildKernels(build_clib):
         for name, info in libraries:
             with ThreadPoolExecutor(N_JOBS) as pool:
                 objects = list(pool.map(lambda source, info=info: self.compile_one(source, info), info["sources"]))
-            Path(self.compiler.library_filename(name, output_dir=self.build_clib)).unlink(missing_ok=True)  # `ar` would keep old members
+            archive = Path(self.compiler.library_filename(name, output_dir=self.build_clib))
+            archive.unlink(missing_ok=True)  # `ar` would keep the members of files that are gone
             self.compiler.create_static_lib(objects, name, output_dir=self.build_clib)
 
     def compile_one(self, source: str, info: dict) -> str:

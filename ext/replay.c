@@ -22,7 +22,8 @@ static uint32_t fingerprint_of(const uint8_t *tag) {
 static uint8_t line_insert(uint32_t *line, uint32_t fingerprint) {
     for (int i = 0; i < FM_REPLAY_LINE; i++) {
         uint32_t found = __atomic_load_n(&line[i], __ATOMIC_RELAXED);
-        if (!found && __atomic_compare_exchange_n(&line[i], &found, fingerprint, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return FM_OK;
+        if (!found && __atomic_compare_exchange_n(&line[i], &found, fingerprint, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return FM_OK;
         if (found == fingerprint) return FM_DROP_REPLAY;
     }
     return FM_DROP_REPLAY_FULL;

@@ -49,7 +49,8 @@ void fm_rings_free(struct fm_rings *r) {
 
 static uint32_t kept(const struct fm_rings *r, uint32_t size) { return size < r->row_size ? size : r->row_size; }
 
-static int ring_put(const struct fm_rings *r, struct ring *ring, const uint8_t *data, uint32_t size, const struct fm_address *address) {
+static int ring_put(const struct fm_rings *r, struct ring *ring, const uint8_t *data, uint32_t size,
+                    const struct fm_address *address) {
     if (ring->n == r->capacity) return 0;
     uint32_t at = (uint32_t)(((uint64_t)ring->first + ring->n++) % r->capacity);
     ring->datagrams[at] = (struct datagram){.address = *address, .size = size};

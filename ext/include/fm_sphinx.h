@@ -52,9 +52,9 @@ struct fm_unwrap {
 
 /* Canonical alpha, X25519, zero check, MAC, replay tag. Writes verdict and, where OK, tag. n <= FM_BATCH_MAX. */
 void fm_unwrap_check(const struct fm_kernels *k, const struct fm_unwrap *u, const uint32_t *slots, size_t n);
-/* For positions whose verdict is still OK: actions, blinding, payload, delay, in place. May set DROP_ACTION. A delivery leaves the
- * payload field at the packet's start (deliver_request: tag checked, else DROP_PAYLOAD_TAG; deliver_reply: not checked, the
- * keys are the receiver's). Wipes the scratch. */
+/* For positions whose verdict is still OK: actions, blinding, payload, delay, in place. May set DROP_ACTION. A delivery
+ * leaves the payload field at the packet's start (deliver_request: tag checked, else DROP_PAYLOAD_TAG; deliver_reply: not
+ * checked, the keys are the receiver's). Wipes the scratch. */
 void fm_unwrap_apply(const struct fm_kernels *k, const struct fm_unwrap *u, const uint32_t *slots, size_t n);
 
 #endif

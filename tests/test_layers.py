@@ -1,0 +1,93 @@
+"""Arrows point down: which part of fastmix may import which other part."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EVERYTHING = frozenset({"*"})
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "packet": frozenset(),
+    "errors": frozenset(),
+    "config": frozenset({"errors"}),
+    "status": frozenset({"errors"}),
+    "reference": frozenset({"packet"}),
+    "kernels": frozenset({"packet"}),
+    "sphinx": frozenset({"kernels", "packet"}),
+    "network": frozenset({"packet", "errors"}),
+    "links": frozenset({"kernels", "packet", "network", "errors"}),
+    "mixing": frozenset({"packet", "errors"}),
+    "seam": frozenset({"packet", "errors"}),
+    "dataplane": frozenset({"kernels", "mixing", "seam", "packet", "errors"}),
+    "udp": frozenset({"dataplane", "seam", "packet", "errors"}),
+    "control": frozenset({"seam", "links", "network", "packet", "config", "status", "errors"}),
+    "client": frozenset({"sphinx", "links", "network", "packet", "errors", "udp"}),
+    "process": EVERYTHING,
+    "node": frozenset({"process", "control", "config", "status", "errors", "mixing"}),
+    "testing": EVERYTHING,
+    "cli": EVERYTHING,
+    "demo": EVERYTHING,
+    "__main__": EVERYTHING,
+    "__init__": EVERYTHING,
+}
+"""Part of fastmix: the parts that it may import, besides itself. ARCHITECTURE.md says why."""
+
+FILES = sorted(path for suffix in ("*.py", "*.pyx") for path in (ROOT / "fastmix").rglob(suffix))
+PYX_IMPORT = re.compile(r"^\s*(?:from\s+(fastmix[\w.]*)\s+c?import\s+([\w, ]+)|c?import\s+(fastmix[\w.]*))", re.MULTILINE)
+
+
+def part_of(dotted: str) -> str:
+    """`packet` of `fastmix.packet.geometry`; `__init__` of `fastmix` itself."""
+    return [*dotted.split("."), "__init__"][1]
+
+
+def is_part(name: str) -> bool:
+    return (ROOT / "fastmix" / name).is_dir() or (ROOT / "fastmix" / f"{name}.py").is_file()
+
+
+def parts_named(module: str, names: list[str]) -> set[str]:
+    """The parts that `from module import names` touches."""
+    if module == "fastmix":
+        return {name if is_part(name) else "__init__" for name in names}
+    return {part_of(module)} if module.startswith("fastmix.") else set()
+
+
+def imports_of(path: Path) -> set[str]:
+    """The parts of fastmix that a file names in any import, also inside functions."""
+    text = path.read_text()
+    if path.suffix == ".pyx":
+        found = [(first or plain, names.split(", ")) for first, names, plain in PYX_IMPORT.findall(text)]
+        return set().union(*(parts_named(module, names) for module, names in found))
+    imported: set[str] = set()
+    for item in ast.walk(ast.parse(text)):
+        if isinstance(item, ast.Import):
+            imported |= {part_of(alias.name) for alias in item.names if alias.name.split(".")[0] == "fastmix"}
+        elif isinstance(item, ast.ImportFrom):
+            assert item.level == 0, f"{path}: relative imports hide the layer; write fastmix.…"
+            imported |= parts_named(item.module or "", [alias.name for alias in item.names])
+    return imported
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path: Path) -> None:
+    part = path.relative_to(ROOT / "fastmix").parts[0].removesuffix(".py").removesuffix(".pyx")
+    assert part in MAY_IMPORT, f"fastmix/{part} has no layer yet: give it a line in MAY_IMPORT"
+    allowed = MAY_IMPORT[part]
+    wrong = imports_of(path) - {part} - allowed if "*" not in allowed else set()
+    assert not wrong, f"{part} must not import {', '.join(sorted(wrong))}"
+
+
+def test_the_two_planes_never_meet() -> None:
+    assert not MAY_IMPORT["control"] & {"dataplane", "udp", "kernels", "mixing"}
+    assert not MAY_IMPORT["dataplane"] & {"control", "udp", "links"}
+
+
+def test_the_walk_sees_imports_in_functions_and_in_cython(tmp_path: Path) -> None:
+    python = tmp_path / "a.py"
+    python.write_text("def f():\n    from fastmix.kernels.isa import active\nimport fastmix.udp\nfrom fastmix import errors")
+    cython = tmp_path / "a.pyx"
+    cython.write_text("from fastmix.kernels.isa import active\nfrom fastmix cimport errors\ncimport numpy\n")
+    assert imports_of(python) == {"kernels", "udp", "errors"}
+    assert imports_of(cython) == {"kernels", "errors"}
