@@ -78,7 +78,7 @@ def test_sizes(path: Path) -> None:
     assert not long, f"{name_of(path)}: functions of more than {FUNCTION_MAX} lines: {long}"
 
 
-@pytest.mark.parametrize("path", [path for path in code("fastmix") if path.suffix != ".pxd"], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in code("fastmix") if path.suffix in (".py", ".pyx")], ids=name_of)
 def test_docstrings(path: Path) -> None:
     """Modules, public classes and functions say what they are. (ruff asks the same of Python files; here Cython is held too.)"""
     text = path.read_text()
@@ -104,7 +104,7 @@ def test_typed_face_of_cython(path: Path) -> None:
     """Each Cython module has a .pyi, and both name the same public things."""
     face = path.with_suffix(".pyi")
     assert face.exists(), f"{name_of(face)} is missing"
-    public = set(re.findall(r"^(?:cdef class|class|def|cpdef)\b[^(\n:]*?([A-Za-z]\w*)\s*[(:]", path.read_text(), re.MULTILINE))
+    public = set(re.findall(CYTHON_PUBLIC.replace("(?: {4})?", ""), path.read_text(), re.MULTILINE))
     typed = {item.name for item in ast.parse(face.read_text()).body if isinstance(item, ast.FunctionDef | ast.ClassDef)}
     assert public == typed, f"{name_of(path)} and its .pyi differ in {sorted(public ^ typed)}"
 
