@@ -1,0 +1,81 @@
+/* Memory that two processes share. The Python side is fastmix/seam/layout.py; fastmix.dataplane compares sizes and offsets at import. */
+#ifndef FM_SEAM_H
+#define FM_SEAM_H
+
+#include <stdint.h>
+
+#include "fm_io.h"
+#include "fm_link.h"
+#include "fm_verdict.h"
+
+enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX = 64, FM_NO_LINK = 0xffff };
+
+/* Counters, in the order of fastmix/seam/counters.py; drop reasons follow from FM_COUNT_DROPS on, in the order of the verdicts. */
+enum fm_count {
+    FM_COUNT_RECEIVED, FM_COUNT_ORIGINATED, FM_COUNT_FORWARDED, FM_COUNT_DELIVERED, FM_COUNT_ABSORBED_COVER, FM_COUNT_POOLED,
+    FM_COUNT_IN_STAGE, FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_CRASH_UNCERTAIN,
+    FM_COUNT_RESTARTS, FM_COUNT_DROPS /* + verdict - 1 */
+};
+
+/* Two copies and a generation: the data plane writes copy[(generation + 1) & 1], then adds one. copy[generation & 1] is always a consistent
+ * set, also after a kill -9; a reader that finds the generation changed reads again. */
+struct fm_counter_page {
+    uint64_t generation;
+    uint64_t pad[7];
+    uint64_t copy[2][FM_COUNTERS_MAX];
+};
+
+/* Public state of one link. */
+struct fm_link_state {
+    uint64_t send_counter; /* FM_COUNTER(step, seq) of the next batch: stored before a batch is sealed */
+    uint64_t send_limit;   /* FM_COUNTER(step, seq) that control has reserved on disk: neither may be reached */
+    uint32_t lock;
+    struct fm_address address; /* where its frames go; of a client, whence its last authenticated frame came */
+    uint32_t pad[6];
+    struct fm_window window;
+    uint64_t tail_pad[6];
+};
+
+/* One link as the data plane uses it. */
+struct fm_snapshot_link {
+    uint32_t index_in;  /* receiver_index of frames that come */
+    uint32_t index_out; /* of frames that leave */
+    uint8_t peer_id[32];
+    uint8_t is_client; /* packets for this peer id go here; its address is learned */
+    uint8_t pad[7];
+    struct fm_address address;
+    struct fm_root recv;
+    struct fm_root send;
+};
+
+struct fm_snapshot_key {
+    uint8_t secret[32];
+    uint8_t key_slot;
+    uint8_t live;
+    uint8_t pad[6];
+};
+
+/* What control gives to the data plane, whole. copy[generation & 1] is current; control writes the other one. */
+struct fm_snapshot_copy {
+    uint32_t link_count;
+    uint32_t classes;
+    int64_t mean_delay_ns;
+    uint64_t pool_limit[FM_CLASSES_MAX];
+    struct fm_snapshot_key keys[FM_KEYS_MAX];
+    uint16_t routes[65536]; /* mixnode index -> link, FM_NO_LINK where none */
+    struct fm_snapshot_link links[FM_LINKS_MAX];
+};
+struct fm_snapshot {
+    uint64_t generation; /* 0: nothing yet */
+    uint64_t pad[7];
+    struct fm_snapshot_copy copy[2];
+};
+
+/* Words that the road reads. */
+struct fm_command {
+    uint32_t drain;    /* 1: take nothing new; 2: drop what is left */
+    uint32_t wake;     /* any change brings the road back to the mixer */
+    uint32_t pad[14];
+};
+
+#endif

@@ -1,0 +1,294 @@
+"""The road's boundary: binds shared arrays once, then every call runs without the GIL.
+
+Road: receive → open → unwrap → replay → pool (**here**, ext/road_in.c) → strategy, shuffle, grouping (Python) → seal → send (**here**, ext/road_out.c).
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+import numpy as np
+
+from fastmix.kernels.isa import active
+
+
+cdef extern from "fm_road.h" nogil:
+    enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT
+    enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_RESTARTS
+    struct fm_kernels:
+        pass
+    struct fm_io:
+        pass
+    struct fm_counter_page:
+        pass
+    struct fm_command:
+        pass
+    struct fm_scratch:
+        pass
+    struct fm_snapshot_copy:
+        pass
+    struct fm_link_state:
+        pass
+    struct fm_columns:
+        uint8_t *verdict
+        uint16_t *action
+        uint16_t *next_index
+        double *delay
+        uint8_t *peer_id
+        uint8_t *surb_id
+        uint8_t *tag
+    struct fm_arena:
+        uint8_t *rows
+        uint64_t stride
+        uint32_t capacity
+        uint8_t *state
+        uint8_t *class_
+        uint8_t *key_slot
+        uint16_t *link
+        uint16_t *ingress
+        int64_t *arrival_ns
+        int64_t *deadline_ns
+        fm_columns columns
+    struct fm_replay:
+        uint32_t *lines
+        uint64_t line_count
+    struct fm_lookup:
+        uint64_t seed
+    struct fm_road:
+        const fm_kernels *kernels
+        const fm_io *io
+        fm_arena arena
+        fm_scratch *scratch
+        fm_lookup lookup
+        fm_link_state *links
+        fm_replay replay[3]
+        uint8_t replay_key[3][32]
+        fm_counter_page *page
+        const fm_command *command
+        uint64_t *sink_head
+        const uint64_t *sink_tail
+        uint8_t *sink_rows
+        uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch, free_count, inbox_count, ring_stride
+        int64_t tick_ns, nap_ns
+        uint32_t *free_slots
+        uint32_t *inbox
+        uint8_t *ring
+        uint64_t counters[64]
+        uint32_t fail_place, fail_after
+    void fm_road_recover(fm_road *r)
+    void fm_road_adopt(fm_road *r, const fm_snapshot_copy *s)
+    int fm_road_receive(fm_road *r, int64_t now_ns)
+    void fm_road_run(fm_road *r, int64_t until_ns)
+    void fm_road_leave(fm_road *r, const uint32_t *slots, uint32_t n)
+    void fm_road_drop(fm_road *r, const uint32_t *slots, uint32_t n, uint8_t verdict)
+    void fm_road_commit(fm_road *r)
+
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include "fm_road.h"
+    #define AT(type, field) {#field, offsetof(struct type, field)}
+    struct fm_offset { const char *field; size_t at; };
+    static const struct fm_offset link_state[] = {AT(fm_link_state, send_counter), AT(fm_link_state, send_limit), AT(fm_link_state, lock),
+        AT(fm_link_state, address), AT(fm_link_state, window), {"", sizeof(struct fm_link_state)}};
+    static const struct fm_offset snapshot_link[] = {AT(fm_snapshot_link, index_in), AT(fm_snapshot_link, index_out),
+        AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, address), AT(fm_snapshot_link, recv),
+        AT(fm_snapshot_link, send), {"", sizeof(struct fm_snapshot_link)}};
+    static const struct fm_offset snapshot_copy[] = {AT(fm_snapshot_copy, link_count), AT(fm_snapshot_copy, classes),
+        AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys), AT(fm_snapshot_copy, routes),
+        AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
+    static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy), {"", sizeof(struct fm_snapshot)}};
+    static const struct fm_offset command[] = {AT(fm_command, drain), AT(fm_command, wake), {"", sizeof(struct fm_command)}};
+    """
+    struct fm_offset:
+        const char *field
+        size_t at
+    const fm_offset link_state[1]
+    const fm_offset snapshot_link[1]
+    const fm_offset snapshot_copy[1]
+    const fm_offset snapshot[1]
+    const fm_offset command[1]
+    size_t road_size "sizeof(struct fm_road)"
+    size_t scratch_bytes "sizeof(struct fm_scratch)"
+
+
+cdef dict _read(const fm_offset *entries):
+    cdef int i = 0
+    found = {}
+    while True:
+        found[entries[i].field.decode()] = entries[i].at
+        if entries[i].field[0] == 0:
+            return found
+        i += 1
+
+
+def layouts():
+    """Offsets of the shared C structures by name and field; the empty field is the size."""
+    return {"link_state": _read(link_state), "snapshot_link": _read(snapshot_link), "snapshot_copy": _read(snapshot_copy),
+            "snapshot": _read(snapshot), "command": _read(command)}
+
+
+def counter_layout():
+    """(position of the first drop counter, number of verdicts, counters in a page)."""
+    return FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_COUNTERS_MAX
+
+
+def scratch_size():
+    """Bytes of secret scratch that a road needs."""
+    return scratch_bytes
+
+
+cdef uintptr_t _address(array) except 0:
+    return array.ctypes.data
+
+
+cdef class Road:
+    """One worker's road over shared arrays, all of which it keeps alive.
+
+    arena: the arrays of `fastmix.seam.memory.arena_sections`; page: those of `page_sections`; io_address: address of a `struct fm_io`;
+    scratch: locked u8 array of `scratch_size()` zero bytes; batch: datagrams a receive call, 1..256.
+    """
+
+    cdef fm_road *road
+    cdef dict kept
+    cdef object inbox
+
+    def __cinit__(self, *args, **kwargs):
+        self.road = <fm_road *>calloc(1, road_size)
+        if self.road is NULL:
+            raise MemoryError("road state")
+
+    def __dealloc__(self):
+        free(self.road)
+
+    def __init__(self, geometry, other_frame_size, arena, page, io_address, scratch, *, batch=256, tick_ns=1_000_000, nap_ns=200_000,
+                 lookup_seed=0):
+        if not 1 <= batch <= FM_BATCH_MAX:
+            raise ValueError(f"batch {batch} is out of range: use 1 to {FM_BATCH_MAX}")
+        self.road.kernels = <const fm_kernels *><uintptr_t>active().address
+        self.road.io = <const fm_io *><uintptr_t>io_address
+        self.kept = {"arena": arena, "page": page, "scratch": scratch}
+        self.road.scratch = <fm_scratch *>_address(scratch)
+        self._bind_arena(geometry, arena)
+        self._bind_page(page)
+        self._bind_private(geometry, len(arena["state"]), batch)
+        self.road.other_frame_size = other_frame_size
+        self.road.tick_ns, self.road.nap_ns = tick_ns, nap_ns
+        self.road.lookup.seed = lookup_seed
+
+    cdef _bind_arena(self, geometry, arena):
+        cdef fm_arena *a = &self.road.arena
+        a.rows = <uint8_t *>_address(arena["rows"])
+        a.stride = geometry.row_stride
+        a.capacity = len(arena["state"])
+        a.state = <uint8_t *>_address(arena["state"])
+        a.class_ = <uint8_t *>_address(arena["class_"])
+        a.key_slot = <uint8_t *>_address(arena["key_slot"])
+        a.link = <uint16_t *>_address(arena["link"])
+        a.ingress = <uint16_t *>_address(arena["ingress"])
+        a.arrival_ns = <int64_t *>_address(arena["arrival_ns"])
+        a.deadline_ns = <int64_t *>_address(arena["deadline_ns"])
+        a.columns.verdict = <uint8_t *>_address(arena["verdict"])
+        a.columns.action = <uint16_t *>_address(arena["action"])
+        a.columns.next_index = <uint16_t *>_address(arena["next_index"])
+        a.columns.delay = <double *>_address(arena["delay"])
+        a.columns.peer_id = <uint8_t *>_address(arena["peer_id"])
+        a.columns.surb_id = <uint8_t *>_address(arena["surb_id"])
+        a.columns.tag = <uint8_t *>_address(arena["tag"])
+        self.road.sink_rows = <uint8_t *>_address(arena["sink_rows"])
+        self.road.sink_capacity = len(arena["sink_rows"]) // geometry.payload_size
+
+    cdef _bind_page(self, page):
+        cdef fm_road *r = self.road
+        r.links = <fm_link_state *>_address(page["links"])
+        r.page = <fm_counter_page *>_address(page["counters"])
+        r.command = <const fm_command *>_address(page["command"])
+        r.sink_head = <uint64_t *>_address(page["sink"])
+        r.sink_tail = r.sink_head + 1
+
+    cdef _bind_private(self, geometry, capacity, batch):
+        cdef fm_road *r = self.road
+        free_slots, ring = np.zeros(capacity, np.uint32), np.zeros((batch, geometry.frame_size), np.uint8)
+        self.inbox = np.zeros(capacity, np.uint32)
+        self.kept.update(free_slots=free_slots, ring=ring)
+        r.packet_size, r.payload_size, r.frame_size = geometry.packet_size, geometry.payload_size, geometry.frame_size
+        r.free_slots = <uint32_t *>_address(free_slots)
+        r.inbox = <uint32_t *>_address(self.inbox)
+        r.ring, r.ring_stride, r.batch = <uint8_t *>_address(ring), geometry.frame_size, batch
+
+    def use_replay(self, int key, lines, replay_key):
+        """Gives key number `key` (0..2) its replay set: `lines` u32[m, 16], 64-byte aligned, and its 32-byte replay key."""
+        cdef const uint8_t[::1] secret = replay_key
+        if not 0 <= key < FM_KEYS_MAX or len(secret) != 32:
+            raise ValueError(f"replay set of key {key}: the key must be 0..{FM_KEYS_MAX - 1}, its replay key 32 bytes")
+        self.kept["replay", key] = lines
+        self.road.replay[key].lines = <uint32_t *>_address(lines)
+        self.road.replay[key].line_count = len(lines)
+        memcpy(self.road.replay_key[key], &secret[0], 32)
+
+    def recover(self):
+        """Repairs arena and counters after whatever came before, and fills the inbox with the slots that are pooled."""
+        with nogil:
+            fm_road_recover(self.road)
+
+    def adopt(self, copy):
+        """Takes one copy of the snapshot (an array of one `SNAPSHOT_COPY`) as current."""
+        self.kept["snapshot"] = copy
+        fm_road_adopt(self.road, <const fm_snapshot_copy *>_address(copy))
+
+    def receive(self, int64_t now_ns):
+        """One receive call and all that follows up to the pool. Returns datagrams received; raises `OSError`."""
+        cdef int n
+        with nogil:
+            n = fm_road_receive(self.road, now_ns)
+        if n < 0:
+            raise OSError(-n, "receive")
+        return n
+
+    def run(self, int64_t until_ns):
+        """Receives until `until_ns` (CLOCK_MONOTONIC), a tick after something was pooled, or a change of the command's wake word."""
+        with nogil:
+            fm_road_run(self.road, until_ns)
+
+    def take_inbox(self):
+        """The slots pooled since the last call, as u32[k]."""
+        taken = self.inbox[: self.road.inbox_count].copy()
+        self.road.inbox_count = 0
+        return taken
+
+    def leave(self, const uint32_t[::1] slots):
+        """Seals and sends pooled slots, those of one link side by side."""
+        cdef uint32_t n = <uint32_t>len(slots)
+        if n:
+            with nogil:
+                fm_road_leave(self.road, &slots[0], n)
+
+    def drop(self, const uint32_t[::1] slots, uint8_t verdict):
+        """Ends pooled slots with a drop."""
+        cdef uint32_t n = <uint32_t>len(slots)
+        if n:
+            with nogil:
+                fm_road_drop(self.road, &slots[0], n, verdict)
+
+    def note(self, *, released_below_floor, strategy_faults, kernel_drops):
+        """Sets the counters that Python keeps, and publishes."""
+        self.road.counters[FM_COUNT_RELEASED_BELOW_FLOOR] = released_below_floor
+        self.road.counters[FM_COUNT_STRATEGY_FAULTS] = strategy_faults
+        self.road.counters[FM_COUNT_KERNEL_DROPS] = kernel_drops
+        fm_road_commit(self.road)
+
+    def count_restart(self):
+        """Counts a start of a data plane over memory that another one has used."""
+        self.road.counters[FM_COUNT_RESTARTS] += 1
+        fm_road_commit(self.road)
+
+    def kill_at(self, place, after):
+        """Tests only: the process kills itself when `place` (1 received, 2 opened, 3 pooled, 4 leaving, 5 sealed, 6 sent, 7 committed) is
+        passed for the `after`-th time."""
+        self.road.fail_place, self.road.fail_after = place, after
+
+    @property
+    def free_count(self):
+        """Free slots."""
+        return self.road.free_count

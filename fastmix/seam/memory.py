@@ -1,0 +1,108 @@
+"""Shared memory: anonymous files (memfd) that processes map, divided into named arrays.
+
+A region has no name in any file system: when the last process that holds it ends, it is gone.
+"""
+
+import ctypes
+import mmap
+import os
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix.packet.geometry import Geometry
+from fastmix.packet.slots import SLOT_COLUMNS
+from fastmix.seam.counters import COUNTER_PAGE
+from fastmix.seam.layout import COMMAND, LINK_STATE, LINKS_MAX, SNAPSHOT
+
+MIXING_BLOB_SIZE = 65536
+MIXING_ERROR_SIZE = 1024
+SINK_ROWS = 256
+MADV_DONTFORK = 10
+MADV_DONTDUMP = 16
+
+MIXING = np.dtype(
+    [
+        ("generation", "<u8"),
+        ("applied", "<u8"),
+        ("size", "<u4"),
+        ("error_size", "<u4"),
+        ("blob", "u1", MIXING_BLOB_SIZE),
+        ("error", "u1", MIXING_ERROR_SIZE),
+    ]
+)
+PROCESS_WORDS = np.dtype([("ready", "<u4"), ("drained", "<u4"), ("data_pid", "<i4"), ("control_pid", "<i4"), ("reserved", "<u4")])
+SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
+
+Sections = list[tuple[str, np.dtype, int]]  # type: ignore[type-arg]
+
+
+def page_sections() -> Sections:
+    """Everything small that both planes see: counters, commands, link states, the words of the sink."""
+    return [
+        ("counters", COUNTER_PAGE, 1),
+        ("command", COMMAND, 1),
+        ("process", PROCESS_WORDS, 1),
+        ("sink", SINK_WORDS, 1),
+        ("mixing", MIXING, 1),
+        ("links", LINK_STATE, LINKS_MAX),
+    ]
+
+
+def arena_sections(geometry: Geometry, capacity: int) -> Sections:
+    """The rows of packets, the slot columns, the sink's rows. Only the data plane maps them."""
+    columns = [(name, np.dtype(dtype), capacity * items) for name, (dtype, items, _) in SLOT_COLUMNS.items()]
+    return [
+        ("rows", np.dtype(np.uint8), capacity * geometry.row_stride),
+        *columns,
+        ("sink_rows", np.dtype(np.uint8), SINK_ROWS * geometry.payload_size),
+    ]
+
+
+def secret_sections() -> Sections:
+    """Keys and link roots. Control writes, the data plane reads."""
+    return [("snapshot", SNAPSHOT, 1)]
+
+
+def _offsets(sections: Sections) -> tuple[list[int], int]:
+    offsets, at = [], 0
+    for _, dtype, count in sections:
+        offsets.append(at)
+        at += -(-dtype.itemsize * count // 64) * 64
+    return offsets, -(-at // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+class Region:
+    """One mapped memfd; `region["name"]` is the array of that section. Closing it needs no views left alive: processes just end."""
+
+    def __init__(self, fd: int, sections: Sections) -> None:
+        offsets, self.size = _offsets(sections)
+        self.fd = fd
+        self.map = mmap.mmap(fd, self.size)
+        self._views = {
+            name: np.frombuffer(self.map, dtype, count, offset)
+            for (name, dtype, count), offset in zip(sections, offsets, strict=True)
+        }
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.void]:
+        return self._views[name]
+
+    def keep_private(self) -> None:
+        """Locks the memory out of swap, core dumps and forked children. Raises `OSError` where the lock limit is too small."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        address = ctypes.c_void_p(np.frombuffer(self.map, np.uint8).ctypes.data)
+        for name, result in (
+            ("mlock", libc.mlock(address, ctypes.c_size_t(self.size))),
+            ("madvise DONTDUMP", libc.madvise(address, ctypes.c_size_t(self.size), MADV_DONTDUMP)),
+            ("madvise DONTFORK", libc.madvise(address, ctypes.c_size_t(self.size), MADV_DONTFORK)),
+        ):
+            if result != 0:
+                error = ctypes.get_errno()
+                raise OSError(error, f"{name} of {self.size} bytes: {os.strerror(error)} (raise the memlock limit: ulimit -l)")
+
+
+def create_memory(name: str, sections: Sections) -> int:
+    """A new memfd with room for the sections, all zero. Returns its descriptor; nothing is mapped."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.ftruncate(fd, _offsets(sections)[1])
+    return fd
