@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "bytes.h"
+
 enum {
     CHUNK = 16, /* two vectors of eight lanes; 37 KB of Poly1305 inputs at most */
     SEALED_MAX = 4 + FM_JUMBO_PACKET_SIZE,
@@ -14,22 +16,8 @@ enum {
 static const uint8_t MASK_PERSONAL[17] = "fastmix-mask-key";
 static const uint8_t BATCH_PERSONAL[17] = "fastmix-batchkey";
 
-static uint32_t load32(const uint8_t *p) {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void store32(uint8_t *p, uint32_t v) {
-    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static void store64(uint8_t *p, uint64_t v) {
-    store32(p, (uint32_t)v);
-    store32(p + 4, (uint32_t)(v >> 32));
-}
-
-static uint64_t load64(const uint8_t *p) { return load32(p) | (uint64_t)load32(p + 4) << 32; }
-
-void fm_root_set(const struct fm_kernels *k, struct fm_root *out, const uint8_t root[32]) {
+void fm_root_set(const struct fm_kernels *k, struct fm_root *out, const uint8_t root[32])
+{
     struct fm_hash shared = {.out_size = 32, .key_size = 32, .personal = MASK_PERSONAL};
     memmove(out->root, root, 32);
     uint8_t *mask = out->mask_key;
@@ -39,15 +27,17 @@ void fm_root_set(const struct fm_kernels *k, struct fm_root *out, const uint8_t 
 
 /* keys[i] = BLAKE2b-256(roots[i], step[i] as the first four bytes of counters[i]) */
 static void batch_keys(const struct fm_kernels *k, uint8_t *const *keys, const uint8_t *const *roots,
-                       const uint8_t *const *counters, size_t n) {
+                       const uint8_t *const *counters, size_t n)
+{
     struct fm_hash shared = {.out_size = 32, .key_size = 32, .personal = BATCH_PERSONAL, .message_size = 4};
     k->blake2b(&shared, keys, roots, counters, n);
 }
 
-void fm_batch_key(const struct fm_kernels *k, uint8_t out[32], const uint8_t root[32], uint32_t step) {
+void fm_batch_key(const struct fm_kernels *k, uint8_t out[32], const uint8_t root[32], uint32_t step)
+{
     uint8_t bytes[4];
     const uint8_t *counter = bytes;
-    store32(bytes, step);
+    fm_store32(bytes, step);
     batch_keys(k, &out, &root, &counter, 1);
 }
 
@@ -64,30 +54,33 @@ struct lanes {
 
 /* out[i] = in[i] XOR mask: hides a counter under the first bytes of the ChaCha20 block that the tag selects. */
 static void mask_counters(const struct fm_kernels *k, struct lanes *l, uint8_t *const *out, const uint8_t *const *in,
-                          const uint8_t *const *tags) {
+                          const uint8_t *const *tags)
+{
     const uint8_t *nonces[CHUNK];
     uint32_t blocks[CHUNK];
     for (size_t i = 0; i < l->n; i++) {
-        blocks[i] = load32(tags[i]);
+        blocks[i] = fm_load32(tags[i]);
         nonces[i] = tags[i] + 4;
     }
     k->chacha20(out, in, l->mask_key, nonces, blocks, 8, l->n);
 }
 
 /* RFC 8439 section 2.8: associated data, ciphertext, both padded to 16, and their lengths. */
-static size_t lay_out(const struct lanes *l, uint8_t *message, const uint8_t *frame) {
+static size_t lay_out(const struct lanes *l, uint8_t *message, const uint8_t *frame)
+{
     size_t padded = (l->sealed_size + 15) & ~(size_t)15;
     memset(message, 0, 16);
     memcpy(message, frame + FM_FRAME_INDEX_AT, 4);
     memcpy(message + 16, frame + FM_FRAME_SEALED_AT, l->sealed_size);
     memset(message + 16 + l->sealed_size, 0, padded - l->sealed_size);
-    store64(message + 16 + padded, 4);
-    store64(message + 24 + padded, l->sealed_size);
+    fm_store64(message + 16 + padded, 4);
+    fm_store64(message + 24 + padded, l->sealed_size);
     return padded + 32;
 }
 
 /* Tags of the ciphertexts in frame, under batch_key and nonce, into tag. */
-static void make_tags(const struct fm_kernels *k, struct lanes *l) {
+static void make_tags(const struct fm_kernels *k, struct lanes *l)
+{
     uint8_t *keys[CHUNK], *tags[CHUNK];
     const uint8_t *messages[CHUNK], *nonces[CHUNK];
     size_t size = 0;
@@ -104,7 +97,8 @@ static void make_tags(const struct fm_kernels *k, struct lanes *l) {
 }
 
 /* Counters into nonces, then batch keys, by the received tags. */
-static void unmask(const struct fm_kernels *k, struct lanes *l, struct fm_opening *f) {
+static void unmask(const struct fm_kernels *k, struct lanes *l, struct fm_opening *f)
+{
     uint8_t *counters[CHUNK], *keys[CHUNK];
     const uint8_t *masked[CHUNK], *tags[CHUNK], *roots[CHUNK];
     for (size_t i = 0; i < l->n; i++) {
@@ -122,23 +116,26 @@ static void unmask(const struct fm_kernels *k, struct lanes *l, struct fm_openin
     batch_keys(k, keys, roots, (const uint8_t *const *)counters, l->n);
 }
 
-static uint8_t judge(const struct lanes *l, size_t i, uint64_t counter) {
+static uint8_t judge(const struct lanes *l, size_t i, uint64_t counter)
+{
     if (!fm_equal(l->tag[i], l->frame[i] + FM_FRAME_SEALED_AT + l->sealed_size, FM_FRAME_TAG_SIZE)) return FM_DROP_LINK_AUTH;
     if ((uint32_t)counter >= FM_COUNTER_END || counter >> 32 >= FM_COUNTER_END) return FM_DROP_LINK_EXHAUSTED;
     return FM_OK;
 }
 
-static void verify_chunk(const struct fm_kernels *k, struct lanes *l, struct fm_opening *f) {
+static void verify_chunk(const struct fm_kernels *k, struct lanes *l, struct fm_opening *f)
+{
     unmask(k, l, f);
     make_tags(k, l);
     for (size_t i = 0; i < l->n; i++) {
-        f[i].counter = load64(l->nonce[i] + 4);
+        f[i].counter = fm_load64(l->nonce[i] + 4);
         f[i].verdict = judge(l, i, f[i].counter);
         if (f[i].verdict != FM_OK) fm_wipe(f[i].batch_key, sizeof f[i].batch_key);
     }
 }
 
-void fm_link_verify(const struct fm_kernels *k, struct fm_opening *f, size_t n, size_t packet_size) {
+void fm_link_verify(const struct fm_kernels *k, struct fm_opening *f, size_t n, size_t packet_size)
+{
     struct lanes l; /* not cleared: every lane writes what it reads */
     l.sealed_size = 4 + packet_size;
     for (size_t i = 0; i < n; i += l.n) {
@@ -149,7 +146,8 @@ void fm_link_verify(const struct fm_kernels *k, struct fm_opening *f, size_t n, 
 
 /* Block 0 made the Poly1305 key, so the packet begins at block 1. */
 static void crypt(const struct fm_kernels *k, uint8_t *const *out, const uint8_t *const *in, const uint8_t *const *keys,
-                  uint8_t (*nonce)[12], size_t size, size_t n) {
+                  uint8_t (*nonce)[12], size_t size, size_t n)
+{
     const uint8_t *nonces[CHUNK];
     uint32_t blocks[CHUNK];
     for (size_t i = 0; i < n; i++) {
@@ -159,12 +157,14 @@ static void crypt(const struct fm_kernels *k, uint8_t *const *out, const uint8_t
     k->chacha20(out, in, keys, nonces, blocks, size, n);
 }
 
-static void make_nonce(uint8_t nonce[12], uint64_t counter) {
+static void make_nonce(uint8_t nonce[12], uint64_t counter)
+{
     memset(nonce, 0, 4);
-    store64(nonce + 4, counter);
+    fm_store64(nonce + 4, counter);
 }
 
-static void decrypt_chunk(const struct fm_kernels *k, struct fm_opening *const *f, size_t n, size_t sealed_size) {
+static void decrypt_chunk(const struct fm_kernels *k, struct fm_opening *const *f, size_t n, size_t sealed_size)
+{
     uint8_t *out[CHUNK], nonce[CHUNK][12];
     const uint8_t *in[CHUNK], *keys[CHUNK];
     for (size_t i = 0; i < n; i++) {
@@ -180,7 +180,8 @@ static void decrypt_chunk(const struct fm_kernels *k, struct fm_opening *const *
     }
 }
 
-void fm_link_decrypt(const struct fm_kernels *k, struct fm_opening *f, size_t n, size_t packet_size) {
+void fm_link_decrypt(const struct fm_kernels *k, struct fm_opening *f, size_t n, size_t packet_size)
+{
     struct fm_opening *chosen[CHUNK];
     size_t m = 0;
     for (size_t i = 0; i < n; i++) {
@@ -193,12 +194,13 @@ void fm_link_decrypt(const struct fm_kernels *k, struct fm_opening *f, size_t n,
     }
 }
 
-static void seal_chunk(const struct fm_kernels *k, struct lanes *l, const struct fm_sealing *f) {
+static void seal_chunk(const struct fm_kernels *k, struct lanes *l, const struct fm_sealing *f)
+{
     uint8_t *sealed[CHUNK], *masked[CHUNK];
     const uint8_t *counters[CHUNK], *tags[CHUNK];
     for (size_t i = 0; i < l->n; i++) {
         uint8_t *row = l->frame[i] = f[i].row;
-        store32(row + FM_FRAME_INDEX_AT, f[i].receiver_index);
+        fm_store32(row + FM_FRAME_INDEX_AT, f[i].receiver_index);
         memset(row + FM_FRAME_SEALED_AT + 1, 0, 3); /* flags and padding */
         make_nonce(l->nonce[i], f[i].counter);
         l->mask_key[i] = f[i].root->mask_key;
@@ -214,7 +216,8 @@ static void seal_chunk(const struct fm_kernels *k, struct lanes *l, const struct
     mask_counters(k, l, masked, counters, tags);
 }
 
-void fm_link_seal(const struct fm_kernels *k, const struct fm_sealing *f, size_t n, size_t packet_size) {
+void fm_link_seal(const struct fm_kernels *k, const struct fm_sealing *f, size_t n, size_t packet_size)
+{
     struct lanes l; /* not cleared: every lane writes what it reads */
     l.sealed_size = 4 + packet_size;
     for (size_t i = 0; i < n; i += l.n) {

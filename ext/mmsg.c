@@ -28,7 +28,8 @@ struct fm_mmsg {
 
 _Static_assert(sizeof(struct sockaddr_in6) == sizeof ((struct fm_address *)0)->bytes, "fm_address holds a sockaddr_in6");
 
-struct fm_mmsg *fm_mmsg_new(int fd, uint32_t batch) {
+struct fm_mmsg *fm_mmsg_new(int fd, uint32_t batch)
+{
     struct fm_mmsg *m = calloc(1, sizeof *m);
     if (!m) return NULL;
     m->fd = fd;
@@ -36,20 +37,26 @@ struct fm_mmsg *fm_mmsg_new(int fd, uint32_t batch) {
     return m;
 }
 
-void fm_mmsg_free(struct fm_mmsg *m) { free(m); }
+void fm_mmsg_free(struct fm_mmsg *m)
+{
+    free(m);
+}
 
-static void set_header(struct fm_mmsg *m, uint32_t i, void *data, size_t size, void *name, socklen_t name_size) {
+static void set_header(struct fm_mmsg *m, uint32_t i, void *data, size_t size, void *name, socklen_t name_size)
+{
     m->vectors[i] = (struct iovec){.iov_base = data, .iov_len = size};
     m->headers[i].msg_hdr = (struct msghdr){
         .msg_name = name, .msg_namelen = name_size, .msg_iov = &m->vectors[i], .msg_iovlen = 1};
 }
 
 /* What an earlier send brought back (ICMP): not about receiving, and taken off the socket by being reported. */
-static int is_pending_error(int error) {
+static int is_pending_error(int error)
+{
     return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EMSGSIZE || error == EINTR;
 }
 
-static int receive_once(struct fm_mmsg *m, uint32_t n) {
+static int receive_once(struct fm_mmsg *m, uint32_t n)
+{
     for (int i = 0; i < PENDING_ERRORS; i++) {
         int got = recvmmsg(m->fd, m->headers, n, MSG_DONTWAIT | MSG_TRUNC, NULL);
         if (got >= 0) return got;
@@ -59,7 +66,8 @@ static int receive_once(struct fm_mmsg *m, uint32_t n) {
     return 0;
 }
 
-static int mmsg_recv(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size) {
+static int mmsg_recv(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size)
+{
     struct fm_mmsg *m = context;
     if (n > m->batch) n = m->batch;
     for (uint32_t i = 0; i < n; i++) set_header(m, i, rows[i].data, row_size, rows[i].from.bytes, sizeof rows[i].from.bytes);
@@ -71,20 +79,23 @@ static int mmsg_recv(void *context, struct fm_received *rows, uint32_t n, uint32
     return got;
 }
 
-static void poll_for(int fd, short events, int64_t wait_ns) {
+static void poll_for(int fd, short events, int64_t wait_ns)
+{
     struct pollfd p = {.fd = fd, .events = events};
     struct timespec t = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
     (void)ppoll(&p, 1, &t, NULL);
 }
 
-static int mmsg_wait(void *context, int64_t wait_ns) {
+static int mmsg_wait(void *context, int64_t wait_ns)
+{
     const struct fm_mmsg *m = context;
     poll_for(m->fd, POLLIN, wait_ns < 0 ? 0 : wait_ns);
     return 0;
 }
 
 /* 1 if it is worth trying again: the kernel had no room, and this call has waits left. */
-static int wait_for_room(const struct fm_mmsg *m, int error, int *retries) {
+static int wait_for_room(const struct fm_mmsg *m, int error, int *retries)
+{
     if ((error != EAGAIN && error != ENOBUFS) || *retries == 0) return 0;
     --*retries;
     poll_for(error == EAGAIN ? m->fd : -1, POLLOUT, error == EAGAIN ? SEND_WAIT_NS : QUEUE_WAIT_NS);
@@ -92,7 +103,8 @@ static int wait_for_room(const struct fm_mmsg *m, int error, int *retries) {
 }
 
 /* Sends rows 0..n-1, n <= batch. sendmmsg stops at the first datagram that fails and reports it only when it is the first. */
-static int send_some(struct fm_mmsg *m, struct fm_outgoing *rows, uint32_t n, int *retries) {
+static int send_some(struct fm_mmsg *m, struct fm_outgoing *rows, uint32_t n, int *retries)
+{
     int taken = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct fm_address *to = &rows[i].to;
@@ -111,13 +123,15 @@ static int send_some(struct fm_mmsg *m, struct fm_outgoing *rows, uint32_t n, in
     return taken;
 }
 
-static int mmsg_send(void *context, struct fm_outgoing *rows, uint32_t n) {
+static int mmsg_send(void *context, struct fm_outgoing *rows, uint32_t n)
+{
     struct fm_mmsg *m = context;
     int retries = SEND_RETRIES, taken = 0;
     for (uint32_t i = 0; i < n; i += m->batch) taken += send_some(m, rows + i, n - i < m->batch ? n - i : m->batch, &retries);
     return taken;
 }
 
-void fm_mmsg_io(struct fm_mmsg *m, struct fm_io *out) {
+void fm_mmsg_io(struct fm_mmsg *m, struct fm_io *out)
+{
     *out = (struct fm_io){.context = m, .recv = mmsg_recv, .wait = mmsg_wait, .send = mmsg_send};
 }

@@ -2,24 +2,24 @@
  * at the same empty place: one of them wins the compare-and-swap, the other then reads its own fingerprint there. */
 #include "fm_replay.h"
 
-#include <string.h>
+#include "bytes.h"
 
 /* Tags are outputs of a keyed hash: their first eight bytes scaled to the table choose the line (Lemire's multiply-shift). */
-static uint64_t line_of(const struct fm_replay *r, const uint8_t *tag) {
-    uint64_t x;
-    memcpy(&x, tag, 8);
-    return (uint64_t)((unsigned __int128)x * r->line_count >> 64);
+static uint64_t line_of(const struct fm_replay *r, const uint8_t *tag)
+{
+    return (uint64_t)((unsigned __int128)fm_load64(tag) * r->line_count >> 64);
 }
 
 /* From other bytes of the tag than the line. */
-static uint32_t fingerprint_of(const uint8_t *tag) {
-    uint32_t x;
-    memcpy(&x, tag + 8, 4);
+static uint32_t fingerprint_of(const uint8_t *tag)
+{
+    uint32_t x = fm_load32(tag + 8);
     return x ? x : 1;
 }
 
 /* FM_OK inserted, DROP_REPLAY found, DROP_REPLAY_FULL neither: go on to the next line. */
-static uint8_t line_insert(uint32_t *line, uint32_t fingerprint) {
+static uint8_t line_insert(uint32_t *line, uint32_t fingerprint)
+{
     for (int i = 0; i < FM_REPLAY_LINE; i++) {
         uint32_t found = __atomic_load_n(&line[i], __ATOMIC_RELAXED);
         if (!found && __atomic_compare_exchange_n(&line[i], &found, fingerprint, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -29,7 +29,8 @@ static uint8_t line_insert(uint32_t *line, uint32_t fingerprint) {
     return FM_DROP_REPLAY_FULL;
 }
 
-static uint8_t insert(const struct fm_replay *r, const uint8_t *tag) {
+static uint8_t insert(const struct fm_replay *r, const uint8_t *tag)
+{
     uint64_t line = line_of(r, tag), probes = r->line_count < FM_REPLAY_PROBES ? r->line_count : FM_REPLAY_PROBES;
     uint8_t verdict = FM_DROP_REPLAY_FULL;
     for (uint64_t i = 0; i < probes && verdict == FM_DROP_REPLAY_FULL; i++) {
@@ -39,7 +40,8 @@ static uint8_t insert(const struct fm_replay *r, const uint8_t *tag) {
     return verdict;
 }
 
-void fm_replay_insert(const struct fm_replay *r, const uint8_t *tags, uint8_t *verdict, const uint32_t *slots, size_t n) {
+void fm_replay_insert(const struct fm_replay *r, const uint8_t *tags, uint8_t *verdict, const uint32_t *slots, size_t n)
+{
     for (size_t i = 0; i < n; i++) {
         if (verdict[slots[i]] != FM_OK) continue;
         __builtin_prefetch(r->lines + line_of(r, tags + (size_t)slots[i] * FM_TAG_SIZE) * FM_REPLAY_LINE, 1);

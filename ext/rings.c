@@ -22,13 +22,15 @@ struct fm_rings {
     struct ring received, sent;
 };
 
-static int ring_allocate(struct ring *r, uint32_t capacity, uint32_t row_size) {
+static int ring_allocate(struct ring *r, uint32_t capacity, uint32_t row_size)
+{
     r->datagrams = calloc(capacity, sizeof *r->datagrams);
     r->rows = calloc(capacity, row_size);
     return r->datagrams && r->rows;
 }
 
-struct fm_rings *fm_rings_new(uint32_t capacity, uint32_t row_size) {
+struct fm_rings *fm_rings_new(uint32_t capacity, uint32_t row_size)
+{
     struct fm_rings *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->capacity = capacity;
@@ -38,7 +40,8 @@ struct fm_rings *fm_rings_new(uint32_t capacity, uint32_t row_size) {
     return NULL;
 }
 
-void fm_rings_free(struct fm_rings *r) {
+void fm_rings_free(struct fm_rings *r)
+{
     if (!r) return;
     free(r->received.datagrams);
     free(r->received.rows);
@@ -47,10 +50,14 @@ void fm_rings_free(struct fm_rings *r) {
     free(r);
 }
 
-static uint32_t kept(const struct fm_rings *r, uint32_t size) { return size < r->row_size ? size : r->row_size; }
+static uint32_t kept(const struct fm_rings *r, uint32_t size)
+{
+    return size < r->row_size ? size : r->row_size;
+}
 
 static int ring_put(const struct fm_rings *r, struct ring *ring, const uint8_t *data, uint32_t size,
-                    const struct fm_address *address) {
+                    const struct fm_address *address)
+{
     if (ring->n == r->capacity) return 0;
     uint32_t at = (uint32_t)(((uint64_t)ring->first + ring->n++) % r->capacity);
     ring->datagrams[at] = (struct datagram){.address = *address, .size = size};
@@ -59,14 +66,16 @@ static int ring_put(const struct fm_rings *r, struct ring *ring, const uint8_t *
 }
 
 /* The oldest datagram's place, taken off; the caller has looked at n. Its bytes stay until the ring comes round. */
-static uint32_t ring_take(const struct fm_rings *r, struct ring *ring) {
+static uint32_t ring_take(const struct fm_rings *r, struct ring *ring)
+{
     uint32_t at = ring->first;
     ring->first = at + 1 == r->capacity ? 0 : at + 1;
     ring->n--;
     return at;
 }
 
-static int rings_recv(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size) {
+static int rings_recv(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size)
+{
     struct fm_rings *r = context;
     uint32_t i;
     for (i = 0; i < n && r->received.n; i++) {
@@ -78,13 +87,15 @@ static int rings_recv(void *context, struct fm_received *rows, uint32_t n, uint3
     return (int)i;
 }
 
-static int rings_wait(void *context, int64_t wait_ns) {
+static int rings_wait(void *context, int64_t wait_ns)
+{
     (void)context;
     (void)wait_ns;
     return 0;
 }
 
-static int rings_send(void *context, struct fm_outgoing *rows, uint32_t n) {
+static int rings_send(void *context, struct fm_outgoing *rows, uint32_t n)
+{
     struct fm_rings *r = context;
     int taken = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -95,17 +106,20 @@ static int rings_send(void *context, struct fm_outgoing *rows, uint32_t n) {
     return taken;
 }
 
-void fm_rings_io(struct fm_rings *r, struct fm_io *out) {
+void fm_rings_io(struct fm_rings *r, struct fm_io *out)
+{
     *out = (struct fm_io){.context = r, .recv = rings_recv, .wait = rings_wait, .send = rings_send};
 }
 
-int fm_rings_push(struct fm_rings *r, const uint8_t *data, uint32_t size, const struct fm_address *from) {
+int fm_rings_push(struct fm_rings *r, const uint8_t *data, uint32_t size, const struct fm_address *from)
+{
     int put = ring_put(r, &r->received, data, size, from);
     r->dropped += !put;
     return put;
 }
 
-const uint8_t *fm_rings_pop(struct fm_rings *r, uint32_t *size, struct fm_address *to) {
+const uint8_t *fm_rings_pop(struct fm_rings *r, uint32_t *size, struct fm_address *to)
+{
     if (!r->sent.n) return NULL;
     uint32_t at = ring_take(r, &r->sent);
     *size = kept(r, r->sent.datagrams[at].size);
@@ -113,6 +127,15 @@ const uint8_t *fm_rings_pop(struct fm_rings *r, uint32_t *size, struct fm_addres
     return r->sent.rows + (size_t)at * r->row_size;
 }
 
-uint64_t fm_rings_dropped(const struct fm_rings *r) { return r->dropped; }
-uint32_t fm_rings_waiting(const struct fm_rings *r) { return r->received.n; }
-uint32_t fm_rings_sent(const struct fm_rings *r) { return r->sent.n; }
+uint64_t fm_rings_dropped(const struct fm_rings *r)
+{
+    return r->dropped;
+}
+uint32_t fm_rings_waiting(const struct fm_rings *r)
+{
+    return r->received.n;
+}
+uint32_t fm_rings_sent(const struct fm_rings *r)
+{
+    return r->sent.n;
+}

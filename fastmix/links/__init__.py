@@ -1,0 +1,1 @@
+"""Links between neighbours: where roots come from, and channels over them."""

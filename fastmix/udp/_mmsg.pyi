@@ -1,0 +1,6 @@
+"""Types of `_mmsg.pyx`."""
+
+from fastmix.udp._datagram_io import DatagramIo
+
+class UdpIo(DatagramIo):
+    def __init__(self, fd: int, batch: int = 256) -> None: ...

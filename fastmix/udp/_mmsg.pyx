@@ -1,0 +1,32 @@
+"""Datagrams over a UDP socket, by recvmmsg and sendmmsg (ext/mmsg.c).
+
+Road: **here** → link → unwrap → pool → shuffle → link → **here**
+"""
+
+from libc.stdint cimport uint32_t
+
+from fastmix.udp._datagram_io cimport FM_BATCH_MAX, DatagramIo, fm_io
+
+cdef extern from "fm_mmsg.h":
+    struct fm_mmsg:
+        pass
+    fm_mmsg *fm_mmsg_new(int fd, uint32_t batch)
+    void fm_mmsg_free(fm_mmsg *m)
+    void fm_mmsg_io(fm_mmsg *m, fm_io *out)
+
+
+cdef class UdpIo(DatagramIo):
+    """`fm_io` over the UDP socket of descriptor fd, which stays its owner's; at most batch (1..256) datagrams a system call."""
+
+    cdef fm_mmsg *mmsg
+
+    def __cinit__(self, int fd, int batch=FM_BATCH_MAX):
+        if not 1 <= batch <= FM_BATCH_MAX:
+            raise ValueError(f"batch is {batch}: it must be from 1 to {FM_BATCH_MAX}")
+        self.mmsg = fm_mmsg_new(fd, batch)
+        if self.mmsg == NULL:
+            raise MemoryError
+        fm_mmsg_io(self.mmsg, &self.io)
+
+    def __dealloc__(self):
+        fm_mmsg_free(self.mmsg)
