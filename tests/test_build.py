@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".venv", ".git", ".*_cache", "build", "dist", "__pycache__", "*.so", "*.egg-info", ".hypothesis")
+LEFT_OUT = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "build", "dist", "__pycache__", "*.so", "*.egg-info")
 
 
 @pytest.fixture
@@ -69,5 +69,6 @@ def test_the_packet_library_does_not_import_numba() -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["demo", "--help"]], ids=" ".join)
 def test_help_does_not_import_numba(words: list[str]) -> None:
-    code = f"sys.argv = {['fastmix', *words]}\nfrom fastmix.cli.main import main\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+    start = f"sys.argv = {['fastmix', *words]}\nfrom fastmix.cli.main import main"
+    code = f"{start}\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
     assert not {"numba", "llvmlite"} & modules_after(code)
