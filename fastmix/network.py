@@ -32,6 +32,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fastmix.errors import ConfigError
+from fastmix.files.addresses import format_address
 from fastmix.files.durations import format_duration
 from fastmix.packet.geometry import PEER_ID_SIZE, Action, Geometry
 
@@ -207,12 +208,6 @@ class Network:
         """The nodes of a layer that have a link with that end."""
         nodes = [self._nodes[other] for other in self.neighbours(end) if isinstance(other, int)]
         return [node for node in nodes if node.layer == layer]
-
-
-def format_address(address: tuple[str, int]) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _end_text(end: End) -> str:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+from fastmix.files.addresses import parse_address
 from fastmix.files.durations import duration_ns, parse_duration
 from fastmix.files.toml import Table, TomlFile, shown, suggestion
 from fastmix.network import (
@@ -178,18 +179,3 @@ def take_address(table: Table, name: str) -> tuple[str, int]:
     if ip_address(host).is_unspecified or ip_address(host).is_multicast:
         table.fail(name, f"{shown(text)} is not one machine's address: write the address where others reach the node")
     return host, port
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """(IP address in its usual form, port 1 to 65535); `ValueError` says how to write one."""
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        ip = ip_address(host[1:-1] if bracketed else host)
-    except ValueError:
-        raise ValueError('is not an IP address and a port: write "203.0.113.7:9000" or "[2001:db8::7]:9000"') from None
-    if (ip.version == 6) != bracketed:
-        raise ValueError('needs brackets around an IPv6 address, and only there: write "[2001:db8::7]:9000"')
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 1 << 16):
-        raise ValueError("has no port from 1 to 65535 behind the last colon")
-    return str(ip), int(port)

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 UNITS_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-_TEXT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(us|ms|s|min|m|h|d)")
+_TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(us|ms|s|min|m|h|d)")
 
 
 def parse_duration(text: str) -> timedelta:

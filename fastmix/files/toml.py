@@ -74,11 +74,14 @@ class TomlFile:
                 return lines[key[:size]]
         return None
 
+    def place(self, key: Key) -> str:
+        """File and line of a key: `network.toml:7`."""
+        line = self.line(key)
+        return f"{self.path}:{line}" if line else str(self.path)
+
     def error(self, key: Key, problem: str) -> ConfigError:
         """An error at a key: `network.toml:7: node[1].layer: <problem>`."""
-        line = self.line(key)
-        place = f"{self.path}:{line}" if line else str(self.path)
-        return ConfigError(f"{place}: {key_name(key)}: {problem}" if key else f"{place}: {problem}")
+        return ConfigError(": ".join(filter(None, (self.place(key), key_name(key), problem))))
 
 
 class Table:

@@ -1,0 +1,229 @@
+"""A node's configuration: `MixnodeConfig`, built in a program or loaded from a TOML file.
+
+```toml
+number = 0                      # this node's number in network.toml
+network = "network.toml"        # paths are relative to this file
+secret_file = "secrets/node-0"  # X25519 secret, 32 raw bytes, mode 0600: `fastmix keys new`
+state_dir = "/dev/shm/fastmix-0"
+
+[mixing]
+strategy = "poisson"            # poisson, timed, size, adaptive, priority, or "package.module:Class"
+max_latency = "500ms"
+```
+
+Every wrong value is a `ConfigError` that names file and line (where there is a file), key, value and remedy.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from fastmix.errors import ConfigError
+from fastmix.files.addresses import Address, parse_address
+from fastmix.files.durations import duration_ns, parse_duration
+from fastmix.files.toml import Key, TomlFile, key_name, shown, suggestion
+
+STRATEGIES = ("poisson", "timed", "size", "threshold", "adaptive", "priority")
+"""Names of the strategies that come with fastmix."""
+
+TICK_SHARE = 50
+"""A tick of the mixer is at most the mean delay over this."""
+
+
+def _refuse(problem: str) -> PydanticCustomError:
+    return PydanticCustomError("fastmix", "{problem}", {"problem": problem})
+
+
+def _read_duration(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = parse_duration(value)
+        except ValueError as error:
+            raise _refuse(str(error)) from None
+    if not isinstance(value, timedelta):
+        raise _refuse('is not a duration: use a timedelta, or a text such as "250ms"')
+    if value < timedelta(0):
+        raise _refuse("is negative: a duration is 0 or more")
+    return value
+
+
+def _read_path(value: object) -> object:
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise _refuse("is not a path")
+    return Path(value)
+
+
+def _read_address(value: object) -> object:
+    if not isinstance(value, str):
+        raise _refuse('is not a text: write "203.0.113.7:9000"')
+    try:
+        parse_address(value)
+    except ValueError as error:
+        raise _refuse(str(error)) from None
+    return value
+
+
+def _read_strategy(value: object) -> object:
+    if isinstance(value, str) and ":" in value:
+        module, _, name = value.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+            raise _refuse('is not an import path: write "package.module:Class"')
+    elif isinstance(value, str) and value not in STRATEGIES:
+        raise _refuse(f'is not a strategy: {suggestion(value, STRATEGIES)} (your own: "package.module:Class")')
+    elif isinstance(value, (bool, int, float, list, dict)) or value is None:
+        raise _refuse("is not a strategy: give a name, an import path, or a MixingStrategy")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
+"""A `timedelta`, or a text such as "250ms"; never a bare number, whose unit would be a guess."""
+FilePath = Annotated[Path, BeforeValidator(_read_path)]
+AddressText = Annotated[str, BeforeValidator(_read_address)]
+Strategy = Annotated[Any, BeforeValidator(_read_strategy)]
+
+
+class _Config(BaseModel):
+    """Frozen, strict about types and names. Wrong values raise `ConfigError`, also from the constructor."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
+
+    if not TYPE_CHECKING:  # type checkers see the fields as parameters
+
+        def __init__(self, /, **values: object) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise _config_error(error, type(self), lambda _key: type(self).__name__) from None
+
+        __init__.__pydantic_base_init__ = True  # a nested table is then checked as part of the whole, under its whole key
+
+
+class MixingConfig(_Config):
+    """When packets leave the pool. `[mixing]` in the file."""
+
+    strategy: Strategy = "poisson"
+    """A name of `STRATEGIES`, an import path "package.module:Class", or a `MixingStrategy` class or instance."""
+    options: dict[str, Any] = {}
+    """Arguments of the strategy's constructor."""
+    min_batch_size: int = Field(10, ge=1, le=1 << 20)
+    """A flush waits for so many packets, until `max_latency` is reached."""
+    max_batch_size: int = Field(100, ge=1, le=1 << 20)
+    """So many packets leave in one batch, at most."""
+    max_latency: Duration = timedelta(milliseconds=500)
+    """No packet waits longer than this after it was due."""
+    floor: int = Field(10, ge=0, le=1 << 20)
+    """So many packets stay in the pool whenever one leaves."""
+    classes: tuple["MixingConfig", ...] = Field((), strict=False)
+    """Strategy and limits of each priority class; only for strategy "priority"."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min_batch_size > self.max_batch_size:
+            raise _refuse(
+                f"min_batch_size {self.min_batch_size} is above max_batch_size {self.max_batch_size}: raise one or lower one"
+            )
+        if self.classes and self.strategy != "priority":
+            raise _refuse('classes are only for strategy = "priority": set it, or remove them')
+        if any(inner.classes for inner in self.classes):
+            raise _refuse("a class of a priority strategy cannot have classes itself: remove the inner ones")
+        return self
+
+
+class MixnodeConfig(_Config):
+    """One node: who it is, where its files are, how it mixes, and its bounds."""
+
+    number: int = Field(ge=0, lt=0xFF00)
+    """The node's number in the network file."""
+    network: FilePath
+    """The network file (`network.toml`)."""
+    secret_file: FilePath
+    """The node's X25519 Sphinx secret: 32 raw bytes, mode 0600."""
+    state_dir: FilePath
+    """Directory of replay set and counter reservations; on a tmpfs that is never swapped."""
+    node_id: str = Field(default_factory=lambda values: f"mix-{values.get('number', 0):03}", min_length=1, max_length=64)
+    """The name in status and logs; by default `mix-000` and so on."""
+    listen_addr: AddressText | None = None
+    """Where to receive, if not at the node's address in the network file (behind NAT: "0.0.0.0:9000")."""
+    mixing: MixingConfig = MixingConfig()
+    """Strategy and limits."""
+    workers: int = Field(1, ge=1, le=1)
+    """Receiving threads; there is one."""
+    pool_slots: int = Field(16_384, ge=64, le=1 << 20)
+    """Packets that the node can hold."""
+    replay_capacity: int = Field(3_000_000, ge=1024, le=1 << 32)
+    """Packets that the replay set remembers; one more is refused. 5,000 a second for ten minutes, by default."""
+    receive_buffer: int = Field(8 << 20, ge=1 << 16, le=1 << 30)
+    """Bytes of the kernel's socket receive buffer."""
+    drain_timeout: Duration | None = None
+    """Longest drain; by default, and at least, ten mean delays, `max_latency` and a tick."""
+    allow_swap: bool = False
+    """Run even if keys and replay set could be swapped to disk. For demos and drills."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important messages that are logged."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.mixing.floor >= self.pool_slots:
+            raise _refuse(f"mixing.floor {self.mixing.floor} is not below pool_slots {self.pool_slots}: nothing would ever leave")
+        if self.mixing.max_batch_size > self.pool_slots:
+            raise _refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a configuration file; its paths are relative to it. `ConfigError` names file, line, key, value and remedy."""
+        file = TomlFile(path)
+        values = dict(file.values)
+        for name in ("network", "secret_file", "state_dir"):
+            if isinstance(values.get(name), str) and values[name]:
+                values[name] = file.path.parent / values[name]
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _config_error(error, cls, file.place) from None
+
+    @property
+    def listen_address(self) -> Address | None:
+        """`listen_addr` as (IP address, port); None for the address in the network file."""
+        return None if self.listen_addr is None else parse_address(self.listen_addr)
+
+    def drain_ns(self, mean_delay_ns: int) -> int:
+        """The longest drain in ns, for a network of that mean delay."""
+        least = 10 * mean_delay_ns + duration_ns(self.mixing.max_latency) + mean_delay_ns // TICK_SHARE
+        return max(least, duration_ns(self.drain_timeout or timedelta(0)))
+
+
+def _config_error(error: ValidationError, model: type[_Config], place: Callable[[Key], str]) -> ConfigError:
+    """All errors of a model, one line each: place, key, value, remedy."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":  # a default that only follows from a wrong field
+            continue
+        key: Key = tuple(detail["loc"])
+        problem = _problem(detail, _model_at(model, key[:-1]))
+        lines.append(": ".join(filter(None, (place(key), key_name(key), problem))))
+    return ConfigError("\n".join(lines))
+
+
+def _problem(detail: ErrorDetails, model: type[_Config]) -> str:
+    """One error of pydantic's in our words."""
+    kind, value = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return f"is not a known key: {suggestion(str(detail['loc'][-1]), model.model_fields)}"
+    if kind == "missing":
+        return f"is missing: add it. {model.model_fields[str(detail['loc'][-1])].description}"
+    message = detail["msg"]
+    if isinstance(value, (Mapping, _Config)):
+        return message
+    return f"{shown(value)} {message}" if kind == "fastmix" else f"{shown(value)}: {message[:1].lower()}{message[1:]}"
+
+
+def _model_at(model: type[_Config], key: Key) -> type[_Config]:
+    """The model that a key's table is checked by."""
+    return MixingConfig if (key and key[0] == "mixing") or model is MixingConfig else model

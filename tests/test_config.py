@@ -1,0 +1,150 @@
+"""A node's configuration: what a file and the constructor accept, and that wrong values name file, line, key and remedy."""
+
+import pickle
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastmix.config import MixingConfig, MixnodeConfig
+from fastmix.errors import ConfigError
+from fastmix.files.durations import duration_ns, format_duration, parse_duration
+
+GOOD = """\
+number = 7
+network = "network.toml"
+secret_file = "secrets/7"
+state_dir = "/dev/shm/mix-7"
+listen_addr = "0.0.0.0:9000"
+drain_timeout = "2s"
+allow_swap = true
+log_level = "debug"
+
+[mixing]
+strategy = "adaptive"
+min_batch_size = 5
+max_batch_size = 50
+max_latency = "250ms"
+"""
+NEEDED: dict[str, Any] = {"number": 1, "network": "n.toml", "secret_file": "s", "state_dir": "d"}
+
+
+def load(tmp_path: Path, text: str) -> MixnodeConfig:
+    (tmp_path / "node.toml").write_text(text)
+    return MixnodeConfig.load(tmp_path / "node.toml")
+
+
+def test_loads_with_paths_beside_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, GOOD)
+    assert (config.number, config.network, config.state_dir) == (7, tmp_path / "network.toml", Path("/dev/shm/mix-7"))
+    assert config.mixing == MixingConfig(strategy="adaptive", min_batch_size=5, max_batch_size=50, max_latency="250ms")
+    assert config.mixing.max_latency == timedelta(milliseconds=250)
+    assert config.listen_address == ("0.0.0.0", 9000)
+
+
+def test_defaults() -> None:
+    config = MixnodeConfig(**NEEDED)
+    assert (config.node_id, config.workers, config.pool_slots, config.mixing.strategy) == ("mix-001", 1, 16_384, "poisson")
+    assert (config.mixing.floor, config.mixing.max_latency, config.listen_address) == (10, timedelta(seconds=0.5), None)
+
+
+def test_drain_is_never_shorter_than_the_pool_needs() -> None:
+    assert MixnodeConfig(**NEEDED).drain_ns(50_000_000) == 500_000_000 + 500_000_000 + 1_000_000
+    assert MixnodeConfig(**NEEDED, drain_timeout="1ms").drain_ns(50_000_000) == 1_001_000_000
+    assert MixnodeConfig(**NEEDED, drain_timeout=timedelta(seconds=9)).drain_ns(50_000_000) == 9_000_000_000
+
+
+def test_is_frozen_and_pickles() -> None:
+    config = MixnodeConfig(**NEEDED)
+    with pytest.raises(ValueError, match="frozen"):
+        config.number = 2  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_classes_of_a_priority_strategy(tmp_path: Path) -> None:
+    text = GOOD.replace('"adaptive"', '"priority"') + '[[mixing.classes]]\n[[mixing.classes]]\nstrategy = "timed"\nfloor = 3\n'
+    assert [inner.strategy for inner in load(tmp_path, text).mixing.classes] == ["poisson", "timed"]
+    with pytest.raises(ConfigError, match=r"node\.toml:18: mixing\.classes\[1\]\.floor: -3"):
+        load(tmp_path, text.replace("floor = 3", "floor = -3"))
+
+
+def test_strategy_may_be_an_import_path_a_class_or_an_instance() -> None:
+    class Own:
+        pass
+
+    own = Own()
+    for strategy in ("my.mixers:Entropy", Own, own):
+        assert MixingConfig(strategy=strategy).strategy is strategy
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("number = 7", "numbr = 7", None, ["number: is missing: add it. The node's number"]),
+        ("number = 7", "numbr = 7", 1, ["numbr: is not a known key: did you mean 'number'?"]),
+        ("number = 7", 'number = "7"', 1, ["number: '7': input should be a valid integer"]),
+        ("number = 7", "number = true", 1, ["number: true: input should be a valid integer"]),
+        ("number = 7", "number = -7", 1, ["number: -7: input should be greater than or equal to 0"]),
+        ('"network.toml"', "3", 2, ["network: 3 is not a path"]),
+        ('"network.toml"', '""', 2, ["network: '' is not a path"]),
+        ("0.0.0.0:9000", "mix.example:9000", 5, ["listen_addr: 'mix.example:9000' is not an IP address and a port"]),
+        ('"2s"', "2", 6, ["drain_timeout: 2 is not a duration", '"250ms"']),
+        ('"2s"', '"2 seconds"', 6, ["drain_timeout: '2 seconds' is not a duration"]),
+        ('"2s"', '"99999999999d"', 6, ["is too long a duration"]),
+        ("allow_swap = true", "allow_swap = 1", 7, ["allow_swap: 1: input should be a valid boolean"]),
+        ("allow_swap = true", "enable_metrics = true", 7, ["enable_metrics: is not a known key"]),
+        ("allow_swap = true", "workers = 2", 7, ["workers: 2: input should be less than or equal to 1"]),
+        ('"debug"', '"loud"', 8, ["log_level: 'loud': input should be 'debug', 'info', 'warning' or 'error'"]),
+        ("[mixing]", "[mixng]", 10, ["mixng: is not a known key: did you mean 'mixing'?"]),
+        ('"adaptive"', '"adptive"', 11, ["mixing.strategy: 'adptive' is not a strategy: did you mean 'adaptive'?"]),
+        ('"adaptive"', '"my mixers:X"', 11, ["mixing.strategy", "is not an import path"]),
+        ('"adaptive"', "4", 11, ["mixing.strategy: 4 is not a strategy: give a name"]),
+        ("min_batch_size = 5", "min_batch_size = 51", 10, ["mixing: min_batch_size 51 is above max_batch_size 50"]),
+        ("max_latency", "max_latancy", 14, ["mixing.max_latancy: is not a known key: did you mean 'max_latency'?"]),
+        ('"250ms"', '"-1ms"', 14, ["mixing.max_latency: '-1ms' is not a duration"]),
+        ('"250ms"', '"250ms"\nfloor = 20000', None, ["mixing.floor 20000 is not below pool_slots 16384"]),
+        ('"250ms"', '"250ms"\n[[mixing.classes]]', 10, ["mixing: classes are only for strategy"]),
+    ],
+)
+def test_wrong_file_is_refused(tmp_path: Path, old: str, new: str, line: int | None, words: list[str]) -> None:
+    assert GOOD.count(old) == 1
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, GOOD.replace(old, new))
+    place = f"{tmp_path}/node.toml" + (f":{line}: " if line else ": ")
+    told = [text for text in str(caught.value).splitlines() if text.startswith(place)]
+    assert any(all(word in text for word in words) for text in told), str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, GOOD.replace("number", "numbr").replace("max_latency", "max_latancy").replace('"2s"', "2"))
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_wrong_arguments_of_the_constructor() -> None:
+    with pytest.raises(ConfigError, match="MixnodeConfig: numbr: is not a known key: did you mean 'number'"):
+        MixnodeConfig(**NEEDED, numbr=3)
+    with pytest.raises(ConfigError, match="MixingConfig: max_latency: 3 is not a duration"):
+        MixingConfig(max_latency=3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"MixnodeConfig: mixing\.floor: 'x'"):
+        MixnodeConfig(**NEEDED, mixing={"floor": "x"})
+    with pytest.raises(ConfigError, match="is negative"):
+        MixingConfig(max_latency=timedelta(seconds=-1))
+    with pytest.raises(ConfigError, match="cannot have classes itself"):
+        MixingConfig(strategy="priority", classes=[MixingConfig(strategy="priority", classes=[MixingConfig()])])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["0ms", "1us", "1500us", "250ms", "90s", "10min", "36h", "30d"])
+def test_durations_round_trip(text: str) -> None:
+    assert parse_duration(format_duration(parse_duration(text))) == parse_duration(text)
+    assert duration_ns(parse_duration(text)) == duration_ns(parse_duration(text.replace("us", " us")))
+
+
+def test_durations_with_fractions() -> None:
+    assert parse_duration("1.5s") == timedelta(milliseconds=1500)
+    assert duration_ns(parse_duration("0.000001s")) == 1000
+    for wrong in ("", "5", "ms", "1e3s", "-1s", "1.5.2s", "1s 2ms", "٣s"):
+        with pytest.raises(ValueError, match="duration"):
+            parse_duration(wrong)
