@@ -111,15 +111,15 @@ class MixingConfig(_Config):
     """A name of `STRATEGIES`, an import path "package.module:Class", or a `MixingStrategy` class or instance."""
     options: dict[str, Any] = {}
     """Arguments of the strategy's constructor."""
-    min_batch_size: int = Field(10, ge=1, le=1 << 20)
+    min_batch_size: int = Field(default=10, ge=1, le=1 << 20)
     """A flush waits for so many packets, until `max_latency` is reached."""
-    max_batch_size: int = Field(100, ge=1, le=1 << 20)
+    max_batch_size: int = Field(default=100, ge=1, le=1 << 20)
     """So many packets leave in one batch, at most."""
     max_latency: Duration = timedelta(milliseconds=500)
     """No packet waits longer than this after it was due."""
-    floor: int = Field(10, ge=0, le=1 << 20)
+    floor: int = Field(default=10, ge=0, le=1 << 20)
     """So many packets stay in the pool whenever one leaves."""
-    classes: tuple["MixingConfig", ...] = Field((), strict=False)
+    classes: tuple["MixingConfig", ...] = Field(default=(), strict=False)
     """Strategy and limits of each priority class; only for strategy "priority"."""
 
     @model_validator(mode="after")
@@ -145,20 +145,22 @@ class MixnodeConfig(_Config):
     secret_file: FilePath
     """The node's X25519 Sphinx secret: 32 raw bytes, mode 0600."""
     state_dir: FilePath
-    """Directory of replay set and counter reservations; on a tmpfs that is never swapped."""
+    """Directory of what must not survive a reboot, such as the replay set; on a tmpfs that is never swapped."""
+    reservations_file: FilePath | None = None
+    """Where link counters are reserved; must survive whatever the link secrets survive. By default `secret_file` + ".counters"."""
     node_id: str = Field(default_factory=lambda values: f"mix-{values.get('number', 0):03}", min_length=1, max_length=64)
     """The name in status and logs; by default `mix-000` and so on."""
     listen_addr: AddressText | None = None
     """Where to receive, if not at the node's address in the network file (behind NAT: "0.0.0.0:9000")."""
     mixing: MixingConfig = MixingConfig()
     """Strategy and limits."""
-    workers: int = Field(1, ge=1, le=1)
+    workers: int = Field(default=1, ge=1, le=1)
     """Receiving threads; there is one."""
-    pool_slots: int = Field(16_384, ge=64, le=1 << 20)
+    pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
-    replay_capacity: int = Field(3_000_000, ge=1024, le=1 << 32)
+    replay_capacity: int = Field(default=3_000_000, ge=1024, le=1 << 32)
     """Packets that the replay set remembers; one more is refused. 5,000 a second for ten minutes, by default."""
-    receive_buffer: int = Field(8 << 20, ge=1 << 16, le=1 << 30)
+    receive_buffer: int = Field(default=8 << 20, ge=1 << 16, le=1 << 30)
     """Bytes of the kernel's socket receive buffer."""
     drain_timeout: Duration | None = None
     """Longest drain; by default, and at least, ten mean delays, `max_latency` and a tick."""
@@ -180,7 +182,7 @@ class MixnodeConfig(_Config):
         """Reads a configuration file; its paths are relative to it. `ConfigError` names file, line, key, value and remedy."""
         file = TomlFile(path)
         values = dict(file.values)
-        for name in ("network", "secret_file", "state_dir"):
+        for name in ("network", "secret_file", "state_dir", "reservations_file"):
             if isinstance(values.get(name), str) and values[name]:
                 values[name] = file.path.parent / values[name]
         try:
@@ -192,6 +194,11 @@ class MixnodeConfig(_Config):
     def listen_address(self) -> Address | None:
         """`listen_addr` as (IP address, port); None for the address in the network file."""
         return None if self.listen_addr is None else parse_address(self.listen_addr)
+
+    @property
+    def reservations_path(self) -> Path:
+        """`reservations_file`, or its default beside the secret."""
+        return self.reservations_file or self.secret_file.with_name(self.secret_file.name + ".counters")
 
     def drain_ns(self, mean_delay_ns: int) -> int:
         """The longest drain in ns, for a network of that mean delay."""

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "build", "dist", "__pycache__", "*.so", "*.egg-info")
+LEFT_OUT = shutil.ignore_patterns(
+    ".venv", ".git", ".*_cache", ".hypothesis", "build", "dist", "__pycache__", "*.so", "*.egg-info"
+)
 
 
 @pytest.fixture
