@@ -52,7 +52,13 @@ def modules() -> list[Extension]:
     """One extension for each .pyx under fastmix/. A changed header or kernel builds them anew."""
     depends = found("ext", "*.h") + c_sources()
     return [
-        Extension(source.removesuffix(".pyx").replace("/", "."), [source], include_dirs=["ext/include"], depends=depends)
+        Extension(
+            source.removesuffix(".pyx").replace("/", "."),
+            [source],
+            include_dirs=["ext/include"],
+            depends=depends,
+            extra_link_args=["-lm"],  # exp and log of the delay
+        )
         for source in found("fastmix", "*.pyx")
     ]
 

@@ -1,3 +1,5 @@
+"""Types of the primitives' faces; `_native.pyx` has the words."""
+
 from typing import Any
 
 import numpy as np

@@ -98,7 +98,7 @@ cdef const fm_kernels *_table(isa) except NULL:
     return <const fm_kernels *><uintptr_t>kernels_address(isa)
 
 
-def _rows(name, array, n, width):
+cdef _rows(name, array, n, width):
     """The array, C-contiguous, if it is uint8[n, width]; `None` for either means any."""
     rows = np.asarray(array)
     if rows.dtype != np.uint8 or rows.ndim != 2 or n not in (None, rows.shape[0]) or width not in (None, rows.shape[1]):
@@ -188,7 +188,7 @@ def equal(const uint8_t[::1] a not None, const uint8_t[::1] b not None):
     return a.shape[0] == 0 or bool(fm_equal(&a[0], &b[0], a.shape[0]))
 
 
-def _bytes(text, n):
+cdef _bytes(text, n):
     """n equal rows of the bytes that the hexadecimal text names."""
     return np.tile(np.frombuffer(bytes.fromhex(text), np.uint8), (n, 1))
 
