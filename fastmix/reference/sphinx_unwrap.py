@@ -55,9 +55,7 @@ class Unwrapped:
     packet: bytes = b""
 
 
-def unwrap(
-    packet: bytes, secret: bytes, geometry: str | Geometry = "wan", *, replay_key: bytes = NO_REPLAY_KEY
-) -> Unwrapped:
+def unwrap(packet: bytes, secret: bytes, geometry: str | Geometry = "wan", *, replay_key: bytes = NO_REPLAY_KEY) -> Unwrapped:
     """Takes one layer off `packet` with the node's 32-byte `secret`. Only a wrong length raises; a bad packet is a verdict."""
     size = geometry_named(geometry).packet_size
     if len(packet) != size:
