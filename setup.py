@@ -85,7 +85,7 @@ def require_compiler() -> None:
     else:
         missing = f"a C compiler ({command[0]})"
     sys.exit(
-        f"fastmix cannot be built without {missing}: install them first "
+        f"fastmix cannot be built without {missing}: install it first "
         "(Debian, Ubuntu: apt install gcc libc6-dev python3-dev; Fedora: dnf install gcc python3-devel)."
     )
 

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(
-    ".venv", ".git", ".*_cache", ".hypothesis", "build", "dist", "__pycache__", "*.so", "*.egg-info"
-)
+LEFT_OUT = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "build", "dist", "__pycache__", "*.so", "*.egg-*")
 
 
 @pytest.fixture
@@ -31,12 +29,12 @@ def run(copy: Path, *words: str, **environment: str) -> subprocess.CompletedProc
     return subprocess.run([sys.executable, "setup.py", "-q", *words], cwd=copy, env=variables, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", ["build_clib", "build_ext", "bdist_wheel"])
+@pytest.mark.parametrize("command", ["build_clib", "build_ext"])
 def test_without_a_compiler_one_sentence_says_what_to_install(copy: Path, command: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = run(copy, command, PATH=str(tmp_path / "empty"))
     assert done.returncode == 1
-    assert re.fullmatch(r"fastmix cannot be built without a C compiler \(\S+\): install them first \(.*gcc.*\)\.\n", done.stderr)
+    assert re.fullmatch(r"fastmix cannot be built without a C compiler \(\S+\): install it first \(.*gcc.*\)\.\n", done.stderr)
 
 
 def test_without_headers_one_sentence_says_what_to_install(copy: Path) -> None:

@@ -95,7 +95,7 @@ def test_docstrings(path: Path) -> None:
 @pytest.mark.parametrize("path", [*code("fastmix/kernels"), *code("fastmix/dataplane")], ids=name_of)
 def test_place_on_the_road(path: Path) -> None:
     if path.suffix in (".py", ".pyx") and path.name != "__init__.py":
-        told = re.search(r"^Road: .*\*\*here\*\*", path.read_text(), re.MULTILINE)
+        told = re.search(r"\bRoad: .*\*\*here\*\*", path.read_text(), re.MULTILINE)
         assert told, f"{name_of(path)} does not say its place on the road: a line `Road: … → **here** → …`"
 
 
