@@ -147,7 +147,7 @@ class MixnodeConfig(_Config):
     state_dir: FilePath
     """Directory of what must not survive a reboot, such as the replay set; on a tmpfs that is never swapped."""
     reservations_file: FilePath | None = None
-    """Where link counters are reserved; must survive whatever the link secrets survive. By default `secret_file` + ".counters"."""
+    """Where link counters are reserved; must live as long as the link secrets. By default `secret_file` + ".counters"."""
     node_id: str = Field(default_factory=lambda values: f"mix-{values.get('number', 0):03}", min_length=1, max_length=64)
     """The name in status and logs; by default `mix-000` and so on."""
     listen_addr: AddressText | None = None

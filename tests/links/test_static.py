@@ -2,18 +2,21 @@
 
 import hashlib
 import hmac
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastmix.errors import ConfigError
-from fastmix.links.static import StaticLinkRoots, check_indices, node_id, static_receiver_index
+from fastmix.links.static import StaticLinkRoots, check_indices, hkdf, node_id, root_info, static_receiver_index
 from fastmix.network import Network, NetworkClient, NetworkLink, Node, link_id
-from fastmix.packet.geometry import JUMBO, WAN
+from fastmix.packet.geometry import GEOMETRIES, JUMBO, WAN
 
 PEER = bytes(range(32))
 SECRET = bytes(range(100, 132))
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors/fastmix/roots.json").read_text())["cases"]
 
 
 def hkdf_by_hand(secret: bytes, info: bytes, size: int) -> bytes:
@@ -59,6 +62,15 @@ def test_derivation_is_the_documents(network: Network) -> None:
     assert root.receiver_index_out == int.from_bytes(index, "little")
     assert root.send_root == hkdf_by_hand(SECRET, info, 32)
     assert root.send_root_id == hashlib.sha256(info).digest()
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: f"{case['geometry']}-{case['receiver_index']}")
+def test_vectors_of_the_wire_format(case: dict[str, Any]) -> None:
+    """tests/vectors/fastmix/roots.json, made by the plain second implementation."""
+    secret, sender, receiver = (bytes.fromhex(case[name]) for name in ("secret", "sender", "receiver"))
+    index = static_receiver_index(secret, sender, receiver)
+    assert index == case["receiver_index"]
+    assert hkdf(secret, 32, root_info(sender, receiver, index, GEOMETRIES[case["geometry"]].code)).hex() == case["root"]
 
 
 def test_geometry_is_bound(network: Network) -> None:

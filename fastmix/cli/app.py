@@ -1,0 +1,29 @@
+"""The commands and their one-line help. Each is imported only when it is called."""
+
+from cyclopts import App, Parameter
+
+from fastmix.cli.output import version
+
+app = App(
+    name="fastmix",
+    help="A high-throughput mix-network node: batched Sphinx packets over UDP.",
+    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, file or value, 130 interrupted.",
+    help_format="plaintext",
+    version=version,
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=()),
+)
+
+keys = App(name="keys", help="Make secret files and show their public keys.")
+keys.command("fastmix.cli.keys:new", name="new", help="Make new secret files.")
+keys.command("fastmix.cli.keys:show", name="show", help="Show the public keys of secret files.")
+
+network = App(name="network", help="Read a network file.")
+network.command("fastmix.cli.network:check", name="check", help="Check a network file, and the secrets of one of its ends.")
+
+app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
+app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
+app.command(keys)
+app.command(network)
+app.command("fastmix.cli.explain:explain", name="explain", help="Say what a verdict means, such as drop_mac.")
+app.command("fastmix.cli.completion:completion", name="completion", help="Print the completion script of a shell.")

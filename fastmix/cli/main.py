@@ -1,0 +1,46 @@
+"""The outermost frame of the command: every end is an exit code, and no error of a user's shows a traceback.
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | the command ran and failed |
+| 2 | wrong usage, file or value: one message says which and what to do |
+| 130 | interrupted by Ctrl-C |
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Runs one command line (by default that of the process); returns its exit code."""
+    try:
+        return _run(sys.argv[1:] if tokens is None else list(tokens))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe went away, as `head` does: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(tokens: list[str]) -> int:
+    """Parses and runs; turns errors into messages and codes. Imports wait until here so that Ctrl-C is caught during them."""
+    from cyclopts import CycloptsError
+
+    from fastmix.cli.app import app
+    from fastmix.cli.output import complain
+    from fastmix.errors import ConfigError, FastmixError
+
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except CycloptsError as error:
+        return complain(f"{error} Try: {' '.join(('fastmix', *(error.command_chain or ())))} --help", USAGE)
+    except ConfigError as error:
+        return complain(error, USAGE)
+    except FastmixError as error:
+        return complain(error, FAILED)

@@ -1,0 +1,53 @@
+"""`fastmix run`: one node, until it is told to stop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastmix.config import MixnodeConfig
+
+
+def run(config: Path, /, *, check: bool = False) -> int:
+    """Run one node from its configuration file.
+
+    The first Ctrl-C, or SIGTERM, drains: nothing new is taken, and what waits leaves in its time. The second one stops at once.
+
+    Parameters
+    ----------
+    config
+        The node's configuration, a TOML file.
+    check
+        Only check the configuration, the network file, and the secrets that the node reads.
+    """
+    from fastmix.config import MixnodeConfig
+
+    loaded = MixnodeConfig.load(config)
+    check_files(loaded, config)
+    if check:
+        print(f"{config}: good. Node {loaded.number} of {loaded.network}")
+        return 0
+    from fastmix.process.parent import run as run_node
+
+    return run_node(loaded)
+
+
+def check_files(config: "MixnodeConfig", path: Path) -> None:
+    """Reads all that the node will read; `ConfigError` names what is wrong. The secret must be that of the node's public key."""
+    from fastmix.cli.keys import x25519_public
+    from fastmix.errors import ConfigError
+    from fastmix.files.secret import read_secret
+    from fastmix.links.static import StaticLinkRoots
+    from fastmix.network import Network
+
+    network = Network.load(config.network)
+    node = network.node(config.number)
+    public = x25519_public(read_secret(config.secret_file))
+    if public != node.sphinx_public:
+        raise ConfigError(
+            f"{path}: secret_file {config.secret_file} is not that of node {node.number}: its public key is {public.hex()}, "
+            f"but {config.network} has {node.sphinx_public.hex()}: name the right file, or correct sphinx_public"
+        )
+    n_classes = len(config.mixing.classes)
+    if n_classes not in (0, network.classes):
+        raise ConfigError(f"{path}: mixing.classes has {n_classes} entries, but the network has {network.classes} classes")
+    StaticLinkRoots(network, node.number)

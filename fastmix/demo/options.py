@@ -1,0 +1,16 @@
+"""What can be asked of the demo."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`seed` fixes contents and routes, never keys or shuffle. `file` is sent in place of made-up messages."""
+
+    messages: int = 1000
+    file: Path | None = None
+    geometry: str = "wan"
+    strategy: str = "poisson"
+    seed: int | None = None
+    json: bool = False

@@ -1,0 +1,31 @@
+"""Status and metrics: the conservation law and what --json shows."""
+
+import json
+
+from fastmix.packet.verdict import DROPS
+from fastmix.status import Metrics, NodeState, NodeStatus
+
+
+def test_conservation() -> None:
+    metrics = Metrics(
+        received=100, originated=10, forwarded=60, delivered=5, absorbed_cover=5, pooled=20, in_stage=8,
+        dropped={"drop_mac": 7, "drop_replay": 5}, kernel_drops=3, crash_uncertain=1, released_below_floor=9, strategy_faults=2,
+    )  # fmt: skip
+    assert (metrics.dropped_total, metrics.conservation) == (12, 0)
+    assert Metrics(received=3, forwarded=1).conservation == 2
+    assert Metrics(received=1, dropped={"drop_mac": 2}).conservation == -1
+
+
+def test_json_of_metrics() -> None:
+    found = Metrics(
+        received=2, forwarded=1, dropped={verdict.label: int(verdict.label == "drop_mac") for verdict in DROPS}
+    ).to_dict()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["dropped"], found["conservation"], found["kernel_drops"]) == ({"drop_mac": 1}, "exact", 0)
+    assert Metrics(received=2).to_dict()["conservation"] == 2
+
+
+def test_json_of_status() -> None:
+    found = NodeStatus("mix-001", NodeState.RUNNING, 1.5, 7).to_dict()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["state"], found["messages_processed"]) == ("running", 7)
