@@ -134,7 +134,7 @@ def test_wrong_arguments_of_the_constructor() -> None:
     with pytest.raises(ConfigError, match="is negative"):
         MixingConfig(max_latency=timedelta(seconds=-1))
     with pytest.raises(ConfigError, match="cannot have classes itself"):
-        MixingConfig(strategy="priority", classes=[MixingConfig(strategy="priority", classes=[MixingConfig()])])  # type: ignore[arg-type]
+        MixingConfig(strategy="priority", classes=(MixingConfig(strategy="priority", classes=(MixingConfig(),)),))
 
 
 @pytest.mark.parametrize("text", ["0ms", "1us", "1500us", "250ms", "90s", "10min", "36h", "30d"])
