@@ -85,8 +85,8 @@ def require_compiler() -> None:
     else:
         missing = f"a C compiler ({command[0]})"
     sys.exit(
-        f"fastmix cannot be built without {missing}: install it first "
-        "(Debian, Ubuntu: apt install gcc libc6-dev python3-dev; Fedora: dnf install gcc python3-devel)."
+        f"fastmix cannot be built without {missing}: on Debian and Ubuntu `apt install gcc libc6-dev python3-dev` brings what is "
+        "needed, on Fedora `dnf install gcc python3-devel`."
     )
 
 

@@ -1,9 +1,9 @@
 """Building requests of four hops: `fastmix.sphinx.build_requests` in batches of 256 against one packet at a time."""
 
 import numpy as np
+import oracle
 import pytest
 from measure import BATCH, Compare
-from one_at_a_time import build_request
 
 from fastmix import sphinx
 from fastmix.packet.geometry import geometry_named
@@ -22,7 +22,7 @@ def bench_build_requests(compare: Compare, geometry: str) -> None:
     singles = [(row.tobytes(), keys, [int(target) for target in route]) for row, route in zip(data, targets, strict=True)]
 
     built = sphinx.build_requests(data, routes, targets, geometry=geometry)
-    single = np.frombuffer(b"".join(build_request(*words) for words in singles), np.uint8).reshape(built.shape)
+    single = np.frombuffer(b"".join(oracle.build_request(*words, geometry=geometry) for words in singles), np.uint8).reshape(built.shape)
     for packets in (built, single):
         out = sphinx.unwrap(packets, secrets[0], geometry=geometry)
         assert not out.verdict.any()
@@ -30,5 +30,5 @@ def bench_build_requests(compare: Compare, geometry: str) -> None:
 
     compare(
         lambda: sphinx.build_requests(data, routes, targets, geometry=geometry),
-        lambda: [build_request(*words) for words in singles],
+        lambda: [oracle.build_request(*words, geometry=geometry) for words in singles],
     )

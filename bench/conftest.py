@@ -1,9 +1,13 @@
-"""The fixture `compare`, and the lines that end a run."""
+"""The fixture `compare`, the path to tests/support, and the lines that end a run."""
+
+import sys
+from pathlib import Path
 
 import pytest
 from measure import BATCH, ROUNDS, Compare, quietest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 LINES: list[str] = []
 
 
