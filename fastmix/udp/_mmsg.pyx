@@ -16,13 +16,18 @@ cdef extern from "fm_mmsg.h":
 
 
 cdef class UdpIo(DatagramIo):
-    """`fm_io` over the UDP socket of descriptor fd, which stays its owner's; at most batch (1..256) datagrams a system call."""
+    """`fm_io` over the UDP socket of descriptor fd, at most batch (1..256) datagrams a system call.
+
+    The socket stays its owner's; owner, if given, is kept alive as long as this object.
+    """
 
     cdef fm_mmsg *mmsg
+    cdef object owner
 
-    def __cinit__(self, int fd, int batch=FM_BATCH_MAX):
+    def __cinit__(self, int fd, int batch=FM_BATCH_MAX, object owner=None):
         if not 1 <= batch <= FM_BATCH_MAX:
             raise ValueError(f"batch is {batch}: it must be from 1 to {FM_BATCH_MAX}")
+        self.owner = owner
         self.mmsg = fm_mmsg_new(fd, batch)
         if self.mmsg == NULL:
             raise MemoryError

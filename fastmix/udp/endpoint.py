@@ -94,7 +94,7 @@ class UdpEndpoint:
 
     def io(self, batch: int = 256) -> UdpIo:
         """Receiving and sending over this socket, batch datagrams a system call; usable until the endpoint is closed."""
-        return UdpIo(self.fileno(), batch)
+        return UdpIo(self.fileno(), batch, self)
 
     def close(self) -> None:
         """Closes the socket."""
