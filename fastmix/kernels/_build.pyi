@@ -47,3 +47,9 @@ def open_replies(payloads: _Bytes, keys: _Bytes, ok: _Bytes) -> None:
 
 def keypairs(seed: Seed, secrets: _Bytes, publics: _Bytes) -> None:
     """Fills `secrets` and `publics`, u8[n, 32] each, with X25519 pairs."""
+
+def scalar_multiply(a: bytes, clamped: bytes) -> bytes:
+    """`a * clamped` modulo the group order; 32 bytes each, little endian, `a` below the order. A face for tests."""
+
+def scalar_clamped(a: bytes) -> bytes:
+    """`8 a` or `-8 a` in clamped form, 32 bytes. A face for tests."""

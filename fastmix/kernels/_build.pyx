@@ -46,6 +46,8 @@ cdef extern from "fm_build.h" nogil:
                           size_t payload_size, fm_build_scratch *s, size_t n)
     void fm_open_replies(const fm_kernels *k, uint8_t *payloads, const uint8_t *keys, size_t hops, uint8_t *ok,
                          size_t payload_size, size_t n)
+    void fm_scalar_multiply(uint8_t *out, const uint8_t *a, const uint8_t *clamped)
+    void fm_scalar_clamped(uint8_t *out, const uint8_t *a)
     void fm_keypairs(const fm_kernels *k, const uint8_t *seed, uint8_t *secrets, uint8_t *publics, size_t n)
 
 
@@ -166,3 +168,19 @@ def keypairs(Seed seed, uint8_t[:, ::1] secrets, uint8_t[:, ::1] publics):
     cdef size_t n = secrets.shape[0]
     with nogil:
         fm_keypairs(K, seed.bytes, &secrets[0, 0], &publics[0, 0], n)
+
+
+def scalar_multiply(const uint8_t[::1] a, const uint8_t[::1] clamped):
+    """`a * clamped` modulo the group order; 32 bytes each, little endian, `a` below the order. A face for tests."""
+    cdef bytearray out = bytearray(32)
+    cdef uint8_t[::1] view = out
+    fm_scalar_multiply(&view[0], &a[0], &clamped[0])
+    return bytes(out)
+
+
+def scalar_clamped(const uint8_t[::1] a):
+    """`8 a` or `-8 a` in clamped form, 32 bytes. A face for tests."""
+    cdef bytearray out = bytearray(32)
+    cdef uint8_t[::1] view = out
+    fm_scalar_clamped(&view[0], &a[0])
+    return bytes(out)

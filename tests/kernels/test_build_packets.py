@@ -1,0 +1,59 @@
+"""What the C builders build unwraps hop by hop as it should: by the twins, by the oracle, and in batches by the C unwrap."""
+
+import numpy as np
+import oracle
+import pytest
+from routes import KINDS, PATHS, build, random_routes, walk_batch, walk_row
+
+from fastmix.packet.geometry import BATCH_MAX, GEOMETRIES
+from fastmix.reference.sphinx_unwrap import unwrap as twin_unwrap
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize(("hops", "with_peers"), PATHS)
+def test_twin_follows_every_kind(hops, with_peers, geometry):
+    rng = np.random.default_rng(hops)
+    routes = random_routes(rng, 1, hops, with_peers)
+    for kind in KINDS:
+        walk_row(build(kind, routes, geometry, rng), routes, 0, twin_unwrap)
+
+
+def follow_by_oracle(n, hops, with_peers, geometry):
+    rng = np.random.default_rng(n + hops)
+    for kind in KINDS:
+        routes = random_routes(rng, n, hops, with_peers)
+        built = build(kind, routes, geometry, rng)
+        for row in range(n):
+            walk_row(built, routes, row, oracle.unwrap)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize(("hops", "with_peers"), PATHS)
+def test_oracle_follows_every_kind(hops, with_peers, geometry):
+    follow_by_oracle(9, hops, with_peers, geometry)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize(("hops", "with_peers"), PATHS)
+def test_oracle_follows_thousands(hops, with_peers, geometry):
+    follow_by_oracle(1000, hops, with_peers, geometry)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 64, 256, 257])
+def test_every_size_of_batch(n):
+    rng = np.random.default_rng(n)
+    for kind in KINDS:
+        routes = random_routes(rng, n, 3, n % 2 == 0, one_path=True)
+        walk_batch(build(kind, routes, "wan", rng), routes)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize(("hops", "with_peers"), PATHS)
+def test_one_row_more_than_a_chunk(hops, with_peers, geometry):
+    """C takes BATCH_MAX / max(hops, 2) rows at a time."""
+    rng = np.random.default_rng(hops)
+    n = BATCH_MAX // max(hops, 2) + 1
+    kind = KINDS[(hops + with_peers) % len(KINDS)]
+    routes = random_routes(rng, n, hops, with_peers, one_path=True)
+    walk_batch(build(kind, routes, geometry, rng), routes)
