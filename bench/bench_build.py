@@ -22,7 +22,7 @@ def bench_build_requests(compare: Compare, geometry: str) -> None:
     singles = [(row.tobytes(), keys, [int(target) for target in route]) for row, route in zip(data, targets, strict=True)]
 
     built = sphinx.build_requests(data, routes, targets, geometry=geometry)
-    single = np.frombuffer(b"".join(oracle.build_request(*words, geometry=geometry) for words in singles), np.uint8).reshape(built.shape)
+    single = np.array([list(oracle.build_request(*words, geometry=geometry)) for words in singles], np.uint8)
     for packets in (built, single):
         out = sphinx.unwrap(packets, secrets[0], geometry=geometry)
         assert not out.verdict.any()
