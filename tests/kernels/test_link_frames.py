@@ -1,14 +1,16 @@
-"""Link frames in C against frames made by `cryptography`, in batches of every shape."""
+"""Link frames in C against the twin and the oracle, in batches of every shape."""
 
 import pickle
+import random
 
 import numpy as np
 import pytest
-from link_oracle import as_rows, mask, seal_frame, seal_sealed
+from oracle import seal as seal_frame
 
 from fastmix.kernels._link import Root, Window, open_frames, seal
 from fastmix.packet.geometry import JUMBO, WAN, Geometry
 from fastmix.packet.verdict import Verdict
+from fastmix.reference import link
 
 OK = Verdict.OK
 INDEX = 0x01020304
@@ -26,6 +28,11 @@ def rows_of(seed: int, n: int, geometry: Geometry, key_slot: int = 0) -> np.ndar
     rows[:, 12] = key_slot
     rows[:, 16:-16] = packets(seed, n, geometry)
     return rows
+
+
+def as_rows(frames: list[bytes]) -> np.ndarray:
+    """u8[n, F] of frames of one length."""
+    return np.frombuffer(b"".join(frames), np.uint8).reshape(len(frames), -1).copy()
 
 
 def root_bytes(number: int) -> bytes:
@@ -57,6 +64,28 @@ def test_open_takes_the_oracles_frames(n: int, geometry: Geometry) -> None:
     assert (rows[:, 16:-16] == plain).all()
     assert rows[:, 12].tolist() == [i % 256 for i in range(n)]
     assert not rows[:, 13:16].any()
+
+
+@GEOMETRIES
+def test_equal_to_the_twin(geometry: Geometry) -> None:
+    """Both ways, and what the twin says of frames that are changed, forged or under another root."""
+    chance, n = random.Random(15), 9
+    root, plain = root_bytes(15), packets(15, n, geometry)
+    frames = [link.seal(root, INDEX, 2**31 - 1 - i, 5 * i, 250 + i % 6, plain[i].tobytes()) for i in range(n)]
+    rows = np.zeros((n, geometry.frame_size), np.uint8)
+    rows[:, 12], rows[:, 16:-16] = [250 + i % 6 for i in range(n)], plain
+    for i in range(n):
+        seal(rows[i : i + 1], Root(root), INDEX, 2**31 - 1 - i, 5 * i)
+    assert [row.tobytes() for row in rows] == frames
+    frames[3] = frames[3][:20] + bytes([frames[3][20] ^ 1]) + frames[3][21:]
+    frames[5] = chance.randbytes(geometry.frame_size)
+    frames[7] = link.seal(root_bytes(16), INDEX, 0, 0, 0, plain[7].tobytes())
+    verdicts, counters = open_frames(as_rows(frames), [Root(root)] * n, None, rows)
+    for i, opened in enumerate(link.open_frame(root, frame) for frame in frames):
+        assert verdicts[i] == opened.verdict
+        if opened.verdict == OK:
+            assert (counters[i], rows[i, 12]) == (opened.seq << 32 | opened.step, opened.key_slot)
+            assert rows[i, 16:-16].tobytes() == opened.packet
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 64, 256])
@@ -127,7 +156,7 @@ def test_forged_counters(counter: int) -> None:
     """The counter that the mask uncovers is the forger's, but not the tag: the step's key and the nonce are others."""
     root = root_bytes(6)
     frame = bytearray(seal_frame(root, INDEX, 9, 9, 0, bytes(WAN.packet_size)))
-    frame[4:12] = mask(root, bytes(frame[-16:]), counter.to_bytes(8, "little"))
+    frame[4:12] = link.xor(link.counter_mask(root, bytes(frame[-16:])), counter.to_bytes(8, "little"))
     verdicts, counters = open_frames(as_rows([bytes(frame)]), [Root(root)])
     assert verdicts.tolist() == [Verdict.DROP_LINK_AUTH]
     assert counters.tolist() == [counter]
@@ -136,9 +165,9 @@ def test_forged_counters(counter: int) -> None:
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_flags_and_padding_must_be_zero(at: int) -> None:
     root = root_bytes(7)
-    plaintext = bytearray(4 + WAN.packet_size)
-    plaintext[at] = 0x80
-    frames = as_rows([seal_sealed(root, INDEX, 0, i, bytes(plaintext if i == 1 else 4 + WAN.packet_size)) for i in range(3)])
+    packet, rest = bytes(WAN.packet_size), bytearray(3)
+    rest[at - 1] = 0x80
+    frames = as_rows([seal_frame(root, INDEX, 0, i, 0, packet, bytes(rest) if i == 1 else bytes(3)) for i in range(3)])
     rows = np.zeros_like(frames)
     assert open_frames(frames, [Root(root)] * 3, None, rows)[0].tolist() == [OK, Verdict.DROP_LINK_FLAGS, OK]
 

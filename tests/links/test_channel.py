@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from link_oracle import seal_frame
+from oracle import seal as seal_frame
 
 from fastmix.errors import ResourceExhausted
 from fastmix.links.channel import Channel
