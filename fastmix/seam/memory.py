@@ -87,6 +87,10 @@ class Region:
     def __getitem__(self, name: str) -> npt.NDArray[np.void]:
         return self._views[name]
 
+    def bytes(self, name: str) -> memoryview:
+        """The memory of one section."""
+        return memoryview(self._views[name]).cast("B")
+
     def keep_private(self) -> None:
         """Locks the memory out of swap, core dumps and forked children. Raises `OSError` where the lock limit is too small."""
         libc = ctypes.CDLL(None, use_errno=True)

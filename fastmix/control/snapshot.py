@@ -1,0 +1,67 @@
+"""Writes the snapshot: what the data plane may use, whole, into the copy that is not current, then makes it current."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastmix.errors import ResourceExhausted
+from fastmix.links.static import LinkRoot
+from fastmix.network import Network, link_id
+from fastmix.seam.layout import CLASSES_MAX, LINKS_MAX, NO_LINK
+from fastmix.seam.memory import Region
+from fastmix.udp.address import pack_address
+
+MASK_PERSONAL = b"fastmix-mask-key"
+
+
+def publish_snapshot(region: Region, network: Network, secret: bytes, roots: Sequence[LinkRoot], pool_slots: int, key_slot: int = 0) -> None:
+    """Publishes one live key and all links, in the order of `roots`: a link keeps its number as long as the node runs.
+
+    `ResourceExhausted` where there are more links than the data plane has room for.
+    """
+    if len(roots) > LINKS_MAX:
+        raise ResourceExhausted(f"{len(roots)} links, but a node has room for {LINKS_MAX}: divide the clients among more nodes")
+    snapshot = region["snapshot"]
+    generation = int(snapshot["generation"][0]) + 1
+    copy = snapshot["copy"][0, generation & 1 : (generation & 1) + 1]
+    copy["link_count"], copy["classes"], copy["mean_delay_ns"] = len(roots), network.classes, network.mean_delay_ns
+    copy["pool_limit"] = class_limits(pool_slots, network.classes)
+    keys = copy["keys"][0]
+    keys["live"] = [1, 0, 0]
+    keys["key_slot"][0] = key_slot
+    keys["secret"][0] = np.frombuffer(secret, np.uint8)
+    write_routes(copy["routes"][0], network, roots)
+    for at, root in enumerate(roots):
+        write_link(copy["links"][0, at : at + 1], root)
+    snapshot["generation"] = generation
+
+
+def class_limits(pool_slots: int, classes: int) -> list[int]:
+    """Most pooled packets of each class: an eighth of the pool is kept free for the road, the rest is divided evenly."""
+    each = (pool_slots - pool_slots // 8) // classes
+    return [each] * classes + [0] * (CLASSES_MAX - classes)
+
+
+def write_routes(routes: np.ndarray, network: Network, roots: Sequence[LinkRoot]) -> None:  # type: ignore[type-arg]
+    """routes u16[65536]: mixnode index -> link; each class's index of a neighbour leads to it."""
+    routes[:] = NO_LINK
+    at = {root.peer: link for link, root in enumerate(roots)}
+    for node in network.nodes:
+        link = at.get(link_id(node.number))
+        if link is not None:
+            first = network.index(node.number)
+            routes[first : first + network.classes] = link
+
+
+def write_link(record: np.ndarray, root: LinkRoot) -> None:  # type: ignore[type-arg]
+    """One `SNAPSHOT_LINK`."""
+    record["index_in"], record["index_out"] = root.receiver_index_in, root.receiver_index_out
+    record["peer_id"][0] = np.frombuffer(root.peer, np.uint8)
+    record["is_client"] = root.address is None
+    if root.address is not None:
+        record["address"] = pack_address(*root.address)
+    for name, key in (("recv", root.recv_root), ("send", root.send_root)):
+        mask_key = hashlib.blake2b(key=key, digest_size=32, person=MASK_PERSONAL).digest()
+        record[name]["root"][0] = np.frombuffer(key, np.uint8)
+        record[name]["mask_key"][0] = np.frombuffer(mask_key, np.uint8)

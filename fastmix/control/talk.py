@@ -1,0 +1,81 @@
+"""How others ask a node: one JSON object a line, over the socket in the state directory or the pair of a program that started the node.
+
+`{"op": "status" | "metrics" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or `{"error": "..."}`.
+"""
+
+import asyncio
+import base64
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from fastmix.control.duties import Duties
+
+LINE_MAX = 1 << 18
+MIXING_WAIT_S = 10.0
+POLL_S = 0.005
+SOCKET_NAME = "control.sock"
+
+
+async def serve(duties: Duties, state_dir: Path, api_fd: int | None) -> asyncio.Server:
+    """Listens in the state directory (mode 0600) and, where a program holds the node, on its socket pair: its end drains the node."""
+    path = state_dir / SOCKET_NAME
+    path.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(lambda r, w: converse(duties, r, w), str(path), limit=LINE_MAX)
+    path.chmod(0o600)
+    if api_fd is not None:
+        reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=api_fd), limit=LINE_MAX)
+        duties.owner = asyncio.create_task(held(duties, reader, writer))
+    return server
+
+
+async def held(duties: Duties, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serves the program that started the node until it ends."""
+    await converse(duties, reader, writer)
+    duties.drain()
+
+
+async def converse(duties: Duties, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers line by line until the other side closes."""
+    try:
+        while line := await reader.readline():
+            writer.write(json.dumps(await answer(duties, line)).encode() + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError):
+        pass  # gone, or a line beyond the limit: either way there is nobody to answer
+    finally:
+        writer.close()
+
+
+async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
+    """One answer. What is asked wrongly is answered with an error, never an exception."""
+    try:
+        asked = json.loads(line)
+        op = asked["op"]
+    except (ValueError, TypeError, KeyError):
+        return {"error": 'not a request: send {"op": "status"} on one line'}
+    if op == "status":
+        return {"ok": duties.status().to_dict()}
+    if op == "metrics":
+        return {"ok": {**duties.metrics().counters, "dropped": duties.metrics().dropped}}
+    if op == "stop":
+        duties.drain(2 if asked.get("now") else 1)
+        return {"ok": True}
+    if op == "configure_mixing":
+        return await configure(duties, asked)
+    return {"error": f"op {op!r} is not known: use status, metrics, configure_mixing or stop"}
+
+
+async def configure(duties: Duties, asked: dict[str, Any]) -> dict[str, Any]:
+    """Waits until the data plane has taken the strategy, or has refused it."""
+    try:
+        generation = duties.ask_mixing(base64.b64decode(asked["blob"], validate=True))
+    except (KeyError, ValueError, TypeError) as error:
+        return {"error": f"configure_mixing: {error}"}
+    for _ in range(int(MIXING_WAIT_S / POLL_S)):
+        refused = duties.mixing_answer(generation)
+        if refused is not None:
+            return {"error": refused} if refused else {"ok": True}
+        await asyncio.sleep(POLL_S)
+    return {"error": "the data plane did not answer in 10 s: see its log"}

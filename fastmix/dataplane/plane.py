@@ -1,0 +1,159 @@
+"""The data plane: the road in, the pool, the road out. Road: **here** is all of it, in order.
+
+Without a socket, a clock or a process of its own: whoever drives it brings them. A node's process drives it with sockets and the
+machine's clock, the in-memory network of `fastmix.testing` with rings and a virtual clock, through the same compiled functions.
+"""
+
+import logging
+import mmap
+import pickle
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix.dataplane._road import Road, scratch_size
+from fastmix.dataplane.entropy import Entropy
+from fastmix.dataplane.pool import Pool
+from fastmix.dataplane.replay_set import ReplaySet
+from fastmix.errors import ConfigError
+from fastmix.kernels.grouping import by_link
+from fastmix.mixing import MixingLimits, MixingStrategy
+from fastmix.packet.geometry import GEOMETRIES, Geometry
+from fastmix.packet.verdict import Verdict
+from fastmix.seam.memory import MIXING_ERROR_SIZE, Region
+
+log = logging.getLogger(__name__)
+NEVER_NS = (1 << 63) - 1
+TICK_SHARE = 50
+"""A tick is at most 2 % of the mean delay."""
+TICK_MAX_NS = 10_000_000
+
+
+def tick_of(mean_delay_ns: int) -> int:
+    """Time between two looks at the pool, in ns."""
+    return min(max(mean_delay_ns // TICK_SHARE, 50_000), TICK_MAX_NS)
+
+
+def private_bytes(size: int) -> npt.NDArray[np.uint8]:
+    """Page-aligned zero bytes, left out of core dumps and of children."""
+    area = mmap.mmap(-1, size)
+    area.madvise(mmap.MADV_DONTDUMP)
+    area.madvise(mmap.MADV_DONTFORK)
+    return np.frombuffer(area, np.uint8)
+
+
+def read_mixing(page: Region) -> tuple[int, MixingStrategy, MixingLimits]:
+    """(generation, strategy, limits) that the page asks for."""
+    mixing = page["mixing"]
+    generation, size = int(mixing["generation"][0]), int(mixing["size"][0])
+    strategy, limits = pickle.loads(mixing["blob"][0, :size].tobytes())
+    return generation, strategy, limits
+
+
+class DataPlane:
+    """One worker and the mixer over shared memory.
+
+    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; io_address: a `struct fm_io`. The
+    page's `mixing` section must hold a strategy. Call `recover`, `adopt`, then `mix` after each receiving.
+    """
+
+    def __init__(
+        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, io_address: int, *,
+        batch: int = 256, tick_ns: int = 1_000_000, entropy: Entropy | None = None, lookup_seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.arena, self.page, self.snapshot = arena, page, snapshot
+        other = next(g for g in GEOMETRIES.values() if g.name != geometry.name)
+        self.road = Road(
+            geometry, other.frame_size, arena, page, io_address, private_bytes(scratch_size()), batch=batch, tick_ns=tick_ns,
+            lookup_seed=lookup_seed,
+        )  # fmt: skip
+        self.tick_ns = tick_ns
+        self.kernel_drops = 0
+        self.snapshot_generation = 0
+        self._entropy = entropy or Entropy()
+        self._drain_end_ns = NEVER_NS
+        self._released_before = self._faults_before = 0
+
+    def recover(self, counters: dict[str, int]) -> None:
+        """Takes over memory as it is, new or left by a process that died. `counters`: the page as it was read before."""
+        classes = int(self.snapshot["snapshot"]["copy"]["classes"][0, self._current()])
+        self.mixing_generation, strategy, limits = read_mixing(self.page)
+        columns = {name: self.arena[name] for name in ("arrival_ns", "deadline_ns", "class_", "ingress")}
+        self.pool = Pool(columns, strategy, limits, len(self.arena["state"]), classes, self._entropy)
+        self._released_before, self._faults_before = counters["released_below_floor"], counters["strategy_faults"]
+        self.road.recover()
+        self.page["mixing"]["applied"] = self.mixing_generation
+
+    def use_replay(self, key: int, replay: ReplaySet) -> None:
+        """The replay set of one of the snapshot's keys."""
+        self.road.use_replay(key, replay.lines, replay.replay_key)
+
+    def adopt(self) -> bool:
+        """Takes the snapshot if control has published a new one. Between batches only."""
+        generation = int(self.snapshot["snapshot"]["generation"][0])
+        if generation == self.snapshot_generation:
+            return False
+        self.road.adopt(self.snapshot["snapshot"]["copy"][0, generation & 1 : (generation & 1) + 1])
+        self.snapshot_generation = generation
+        return True
+
+    def mix(self, now_ns: int) -> int:
+        """The mixer: takes in what was pooled, lets go what is due. Returns how many left."""
+        self._follow_mixing()
+        slots = self.road.take_inbox()
+        if len(slots):
+            self.pool.add(slots)
+        if self.pool.draining and now_ns >= self._drain_end_ns:
+            self.drop_rest()
+            return 0
+        leaving = self.pool.release(now_ns)
+        if len(leaving):
+            self.road.leave(by_link(leaving, self.arena["link"])[0])
+        self.publish()
+        return len(leaving)
+
+    def next_due_ns(self, now_ns: int) -> int:
+        """When `mix` should be called next if nothing comes."""
+        return self.pool.next_due_ns(now_ns)
+
+    def drain(self, now_ns: int, drain_ns: int) -> None:
+        """Lets the pool run empty: packets leave at their own deadlines, what is left after `drain_ns` is dropped."""
+        self._drain_end_ns = now_ns + drain_ns
+        self.pool.drain(self._drain_end_ns)
+
+    def drop_rest(self) -> None:
+        """Ends what still waits with `drop_drained`."""
+        slots = self.road.take_inbox()
+        if len(slots):
+            self.pool.add(slots)
+        self.road.drop(self.pool.drop_all(), Verdict.DROP_DRAINED)
+        self.publish()
+
+    def publish(self) -> None:
+        """Shows all counters, those of the mixer too."""
+        self.road.note(
+            released_below_floor=self._released_before + self.pool.released_below_floor,
+            strategy_faults=self._faults_before + self.pool.strategy_faults,
+            kernel_drops=self.kernel_drops,
+        )
+
+    def _current(self) -> int:
+        return int(self.snapshot["snapshot"]["generation"][0]) & 1
+
+    def _follow_mixing(self) -> None:
+        """Another strategy or other limits, if the page asks for them. What cannot be used is refused, and the old one stays."""
+        mixing = self.page["mixing"]
+        if int(mixing["generation"][0]) == self.mixing_generation:
+            return
+        error = b""
+        try:
+            self.mixing_generation, strategy, limits = read_mixing(self.page)
+            self.pool.configure(strategy, limits)
+        except Exception as problem:  # the blob may name anyone's code
+            text = str(problem) if isinstance(problem, ConfigError) else f"{type(problem).__name__}: {problem}"
+            error = text.encode()[:MIXING_ERROR_SIZE]
+            log.error("mixing: the new strategy is refused, the old one stays: %s", text)
+            self.mixing_generation = int(mixing["generation"][0])
+        mixing["error"][0, : len(error)] = np.frombuffer(error, np.uint8)
+        mixing["error_size"] = len(error)
+        mixing["applied"] = self.mixing_generation
