@@ -24,14 +24,6 @@ from fastmix.seam.memory import MIXING_ERROR_SIZE, Region
 
 log = logging.getLogger(__name__)
 NEVER_NS = (1 << 63) - 1
-TICK_SHARE = 50
-"""A tick is at most 2 % of the mean delay."""
-TICK_MAX_NS = 10_000_000
-
-
-def tick_of(mean_delay_ns: int) -> int:
-    """Time between two looks at the pool, in ns."""
-    return min(max(mean_delay_ns // TICK_SHARE, 50_000), TICK_MAX_NS)
 
 
 def private_bytes(size: int) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,1 @@
+"""The processes of a node: parent (sockets, no keys), data plane (forked), control (executed)."""

@@ -1,0 +1,160 @@
+"""The data-plane process: adopts sockets and memory, then receives and mixes until it has drained.
+
+Forked by the parent, which has imported and compiled all of it. One Python thread; the road runs without the GIL.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from fastmix.config import MixnodeConfig
+from fastmix.dataplane.plane import DataPlane
+from fastmix.dataplane.replay_set import open_replay_set
+from fastmix.errors import FastmixError
+from fastmix.network import Network
+from fastmix.process.mixing import tick_of
+from fastmix.seam.counters import CounterPage
+from fastmix.seam.lifeline import set_lifeline
+from fastmix.seam.logs import configure_logs
+from fastmix.seam.memory import Region, secret_sections
+from fastmix.udp.endpoint import UdpEndpoint
+
+log = logging.getLogger(__name__)
+EXIT_DRAINED = 0
+EXIT_REFUSED = 3
+"""A problem that a restart would not mend."""
+LOOK_NS = 50_000_000
+"""Longest time without a look at the commands' effects: kernel drops, snapshot, drain."""
+WAIT_S = 0.002
+
+
+@dataclass
+class NodeSetup:
+    """What the parent has made before it forks. `hook` (tests only) is given the data plane before it starts."""
+
+    config: MixnodeConfig
+    network: Network
+    endpoint: UdpEndpoint
+    arena: Region
+    page: Region
+    secret_fd: int
+    hook: Callable[[DataPlane], None] | None = field(default=None, repr=False)
+
+
+def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
+    """Lives until drained. Returns the exit code."""
+    page = setup.page
+    configure_logs(setup.config.log_level, setup.config.node_id, "data")
+    command_signals(page)
+    set_lifeline(parent_pid)
+    page["process"]["data_pid"] = os.getpid()
+    try:
+        lock = take_lock(setup)
+        snapshot = Region(setup.secret_fd, secret_sections())
+        snapshot.keep_private()
+        if not wait_for_snapshot(page, snapshot):
+            return EXIT_DRAINED
+        plane = make_plane(setup, snapshot)
+        if setup.hook:
+            setup.hook(plane)
+        page["process"]["ready"] = 1
+        carry(plane, setup)
+        os.close(lock)
+    except (FastmixError, OSError) as error:
+        log.error("%s", error)
+        return EXIT_REFUSED
+    return EXIT_DRAINED
+
+
+def command_signals(page: Region) -> None:
+    """SIGTERM drains; Ctrl-C reaches every process of a terminal, but is the parent's to judge."""
+
+    def drain(_signal: int, _frame: object) -> None:
+        page["command"]["drain"] = max(1, int(page["command"]["drain"][0]))
+        page["command"]["wake"] += 1
+
+    signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def take_lock(setup: NodeSetup) -> int:
+    """The state directory belongs to one data plane. A predecessor that was killed has lost it; one that lives is waited for."""
+    fd = os.open(setup.config.state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            time.sleep(WAIT_S)
+
+
+def wait_for_snapshot(page: Region, snapshot: Region) -> bool:
+    """True once control has published keys and links; False if the node is told to end before."""
+    while not snapshot["snapshot"]["generation"][0]:
+        if page["command"]["drain"][0]:
+            page["process"]["drained"] = 1
+            return False
+        time.sleep(WAIT_S)
+    return True
+
+
+def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
+    """The data plane over what the parent made and control published, in whatever state it was left."""
+    counters = CounterPage(setup.page.bytes("counters")).read()
+    setup.io = setup.endpoint.io()  # type: ignore[attr-defined]
+    plane = DataPlane(
+        setup.network.geometry, setup.arena, setup.page, snapshot, setup.io.address,  # type: ignore[attr-defined]
+        tick_ns=tick_of(setup.network.mean_delay_ns), lookup_seed=int.from_bytes(os.urandom(8), "little"),
+    )  # fmt: skip
+    copy = snapshot["snapshot"]["copy"][0, int(snapshot["snapshot"]["generation"][0]) & 1]
+    secret = bytearray(np.ascontiguousarray(copy["keys"]["secret"][0]).tobytes())
+    public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+    secret[:] = bytes(32)
+    plane.use_replay(0, open_replay_set(setup.config.state_dir, public, setup.config.replay_capacity))
+    plane.recover(counters)
+    if setup.page["process"]["ready"][0]:
+        plane.road.count_restart()
+    plane.adopt()
+    return plane
+
+
+def carry(plane: DataPlane, setup: NodeSetup) -> None:
+    """The loop: receive, mix, look at the commands."""
+    command = setup.page["command"]
+    draining = False
+    look_at_ns = 0
+    while True:
+        now_ns = time.monotonic_ns()
+        if now_ns >= look_at_ns:
+            plane.adopt()
+            plane.kernel_drops = setup.endpoint.kernel_drops()
+            look_at_ns = now_ns + LOOK_NS
+        word = int(command["drain"][0])
+        if word and not draining:
+            plane.drain(now_ns, setup.config.drain_ns(setup.network.mean_delay_ns))
+            draining = True
+        if word > 1:
+            plane.drop_rest()
+        plane.mix(now_ns)
+        if draining and not len(plane.pool):
+            finish(plane, setup)
+            return
+        plane.road.run(min(plane.next_due_ns(now_ns), now_ns + LOOK_NS))
+
+
+def finish(plane: DataPlane, setup: NodeSetup) -> None:
+    """Counts what still lies in the socket, so that sums over a network close."""
+    while plane.road.receive(time.monotonic_ns()) > 0:
+        continue
+    plane.kernel_drops = setup.endpoint.kernel_drops()
+    plane.publish()
+    setup.page["process"]["drained"] = 1

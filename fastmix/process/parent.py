@@ -1,0 +1,212 @@
+"""The parent process: `fastmix run`. Holds sockets and memory, no keys; starts both children and starts them again.
+
+One thread. It imports and compiles all that the data plane needs, then forks it, so that after a kill the next one is there at once.
+"""
+
+import json
+import logging
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastmix.config import MixnodeConfig
+from fastmix.dataplane.plane import DataPlane
+from fastmix.errors import ResourceExhausted
+from fastmix.network import Network
+from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data_plane
+from fastmix.process.jit import warm_jit
+from fastmix.process.mixing import mixing_blob
+from fastmix.process.swap import check_swap
+from fastmix.seam.logs import configure_logs
+from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections
+from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
+
+log = logging.getLogger(__name__)
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SHORT_LIFE_S = 1.0
+SHORT_LIVES = 5
+"""A child that so often dies within a second before it was ready is not started again."""
+
+
+@dataclass
+class Child:
+    """A process that the parent keeps alive."""
+
+    name: str
+    start: Callable[[], int]
+    pid: int = 0
+    born: float = 0.0
+    short_lives: int = 0
+
+    def spawn(self) -> None:
+        """Starts it."""
+        self.born = time.monotonic()
+        self.pid = self.start()
+
+    def died(self) -> bool:
+        """Notes its death; True if it may be started again."""
+        self.pid = 0
+        short = time.monotonic() - self.born < SHORT_LIFE_S
+        self.short_lives = self.short_lives + 1 if short else 0
+        return self.short_lives < SHORT_LIVES
+
+
+class Parent:
+    """A node. `owner_fd`: the socket of the program that started it, if one did; `on_ready` is called once; `hook`: tests only."""
+
+    def __init__(
+        self, config: MixnodeConfig, *, owner_fd: int | None = None, on_ready: Callable[[UdpEndpoint], None] | None = None,
+        hook: Callable[[DataPlane], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.owner_fd = owner_fd
+        self.on_ready = on_ready
+        self.failed = False
+        self.network = Network.load(config.network)
+        self.network.node(config.number)
+        self._prepare_state_dir()
+        blob = mixing_blob(config.mixing, self.network, config.number)
+        host, port = config.listen_address or self.network.node(config.number).address
+        self.endpoint = open_endpoint(host, port, receive_buffer=config.receive_buffer)
+        self._warn(self.endpoint.receive_buffer_warning)
+        self._make_memory(blob, hook)
+        self.data = Child("data plane", self._fork_data)
+        self.control = Child("control", self._exec_control)
+
+    def run(self) -> int:
+        """Until the node has drained, or cannot go on. Returns the exit code."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            warm_jit()
+            self.control.spawn()
+            self.data.spawn()
+            while self.data.pid:
+                self._wait()
+        finally:
+            self._end()
+        return 1 if self.failed else 0
+
+    def _prepare_state_dir(self) -> None:
+        state_dir = self.config.state_dir
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (state_dir / "lock").touch(0o600)
+        except OSError as error:
+            raise ResourceExhausted(f"state_dir {state_dir}: {error.strerror}: name a directory that this user can write") from None
+        self._warn(check_swap(state_dir, self.config.allow_swap))
+
+    def _make_memory(self, blob: bytes, hook: Callable[[DataPlane], None] | None) -> None:
+        geometry, capacity = self.network.geometry, self.config.pool_slots
+        self.arena = Region(create_memory("fastmix-arena", arena_sections(geometry, capacity)), arena_sections(geometry, capacity))
+        self.page = Region(create_memory("fastmix-page", page_sections()), page_sections())
+        self.secret_fd = create_memory("fastmix-secret", secret_sections())
+        mixing = self.page["mixing"]
+        mixing["blob"][0, : len(blob)] = list(blob)
+        mixing["size"], mixing["generation"] = len(blob), 1
+        self.config_fd = os.memfd_create("fastmix-config")
+        os.write(self.config_fd, pickle.dumps(self.config))
+        self.setup = NodeSetup(self.config, self.network, self.endpoint, self.arena, self.page, self.secret_fd, hook)
+
+    def _fork_data(self) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            code = run_data_plane(self.setup, parent)
+        except BaseException:
+            log.exception("the data plane failed")
+        finally:
+            os._exit(code)
+
+    def _exec_control(self) -> int:
+        fds = {"config": self.config_fd, "page": self.page.fd, "secret": self.secret_fd, "owner": self.owner_fd}
+        handover = json.dumps({**fds, "parent": os.getpid()})
+        kept = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds.values() if fd is not None]
+        arguments = [sys.executable, "-P", "-m", "fastmix.control", handover]
+        return os.posix_spawn(sys.executable, arguments, child_environment(), file_actions=kept, setsigmask=[])
+
+    def _wait(self) -> None:
+        """One signal, or a look whether the node is ready."""
+        waiting = self.on_ready is not None
+        arrived = signal.sigtimedwait(SIGNALS, 0.02 if waiting else 1.0)
+        if waiting and self.on_ready and self.page["process"]["ready"][0]:
+            self.on_ready(self.endpoint)
+            self.on_ready = None
+        if arrived is None:
+            return
+        if arrived.si_signo == signal.SIGCHLD:
+            self._reap()
+        elif arrived.si_signo in (signal.SIGTERM, signal.SIGINT):
+            self._drain()
+
+    def _drain(self) -> None:
+        """The first time drains, the second drops."""
+        command = self.page["command"]
+        command["drain"] = min(int(command["drain"][0]) + 1, 2)
+        command["wake"] += 1
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            for child in (self.data, self.control):
+                if child.pid == pid:
+                    self._lost(child, code)
+
+    def _lost(self, child: Child, code: int) -> None:
+        restartable = child.died()
+        if child is self.data and code == EXIT_DRAINED:
+            return
+        if code == EXIT_REFUSED or not restartable:
+            log.error("%s ended with code %d and is not started again: the node stops", child.name, code)
+            self.failed = True
+            self.page["command"]["drain"] = 2
+            self.page["command"]["wake"] += 1
+            return
+        if self.page["command"]["drain"][0] and child is self.control:
+            return
+        log.warning("%s died (%s); the next one takes over", child.name, signal_name(code))
+        child.spawn()
+
+    def _end(self) -> None:
+        """No child outlives the parent's work."""
+        for child in (self.data, self.control):
+            if child.pid:
+                os.kill(child.pid, signal.SIGTERM if child is self.control else signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+                child.pid = 0
+        self.endpoint.close()
+
+    def _warn(self, text: str | None) -> None:
+        if text:
+            log.warning("%s", text)
+
+
+def child_environment() -> dict[str, str]:
+    """This environment, with the import path as this process has it."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def signal_name(code: int) -> str:
+    """`SIGKILL` or `code 1`."""
+    return signal.Signals(-code).name if code < 0 else f"code {code}"
+
+
+def run(config: MixnodeConfig, *, owner_fd: int | None = None, on_ready: Callable[[UdpEndpoint], None] | None = None) -> int:
+    """Runs a node until it has drained. Returns the exit code; `FastmixError` where it cannot start."""
+    configure_logs(config.log_level, config.node_id, "parent")
+    try:
+        return Parent(config, owner_fd=owner_fd, on_ready=on_ready).run()
+    except MemoryError:
+        raise ResourceExhausted(f"no memory for pool_slots = {config.pool_slots}: lower it") from None

@@ -1,0 +1,52 @@
+"""Whether the replay set, which is a file of the state directory, can reach a disk through swap."""
+
+from pathlib import Path
+
+from fastmix.errors import ConfigError
+
+TMPFS = ("tmpfs", "ramfs")
+
+
+def check_swap(state_dir: Path, allow_swap: bool) -> str | None:
+    """Refuses (`ConfigError`) where memory of this process could be swapped; with `allow_swap` returns that as a warning."""
+    if not swap_active() or group_forbids_swap() or "noswap" in mount_of(state_dir)[1]:
+        return None
+    problem = f"swap is active, so the replay set in {state_dir} could be written to disk"
+    if allow_swap:
+        return f"{problem} (allow_swap is set)"
+    raise ConfigError(
+        f"{problem}: switch swap off (swapoff -a), or put state_dir on a tmpfs mounted with noswap, "
+        "or run in a cgroup with memory.swap.max = 0, or set allow_swap = true"
+    )
+
+
+def swap_active() -> bool:
+    """True if the kernel has a swap area."""
+    return len(Path("/proc/swaps").read_text().splitlines()) > 1
+
+
+def group_forbids_swap() -> bool:
+    """True if this process's cgroup (version 2), or one above it, allows no swap."""
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None)
+    if own is None:
+        return False
+    root = Path("/sys/fs/cgroup")
+    place = root / own.lstrip("/")
+    for group in (place, *place.parents):
+        limit = group / "memory.swap.max"
+        if limit.exists() and limit.read_text().strip() == "0":
+            return True
+        if group == root:
+            break
+    return False
+
+
+def mount_of(path: Path) -> tuple[str, list[str]]:
+    """(file system type, options) of the mount that holds `path`."""
+    best: tuple[int, str, list[str]] = (-1, "", [])
+    real = path.resolve()
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind, options, *_ = line.split()
+        if real.is_relative_to(where) and len(where) >= best[0]:
+            best = (len(where), kind, options.split(","))
+    return best[1], best[2]
