@@ -7,6 +7,7 @@ machine's clock, the in-memory network of `fastmix.testing` with rings and a vir
 import logging
 import mmap
 import pickle
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,21 +43,31 @@ def read_mixing(page: Region) -> tuple[int, MixingStrategy, MixingLimits]:
     return generation, strategy, limits
 
 
+class DatagramIo(Protocol):
+    """What receives and sends: `address` is that of its `struct fm_io`, valid as long as the object lives."""
+
+    @property
+    def address(self) -> int:
+        """Address of the C structure."""
+        ...
+
+
 class DataPlane:
     """One worker and the mixer over shared memory.
 
-    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; io_address: a `struct fm_io`. The
+    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; io: sockets or rings behind a `struct fm_io`, whose address it names. The
     page's `mixing` section must hold a strategy. Call `recover`, `adopt`, then `mix` after each receiving.
     """
 
     def __init__(
-        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, io_address: int, *,
+        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, io: DatagramIo, *,
         batch: int = 256, tick_ns: int = 1_000_000, entropy: Entropy | None = None, lookup_seed: int = 0,
     ) -> None:  # fmt: skip
         self.arena, self.page, self.snapshot = arena, page, snapshot
         other = next(g for g in GEOMETRIES.values() if g.name != geometry.name)
+        self.io = io
         self.road = Road(
-            geometry, other.frame_size, arena, page, io_address, private_bytes(scratch_size()), batch=batch, tick_ns=tick_ns,
+            geometry, other.frame_size, arena, page, io.address, private_bytes(scratch_size()), batch=batch, tick_ns=tick_ns,
             lookup_seed=lookup_seed,
         )  # fmt: skip
         self.tick_ns = tick_ns

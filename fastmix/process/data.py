@@ -110,9 +110,8 @@ def wait_for_snapshot(page: Region, snapshot: Region) -> bool:
 def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     """The data plane over what the parent made and control published, in whatever state it was left."""
     counters = CounterPage(setup.page.bytes("counters")).read()
-    setup.io = setup.endpoint.io()  # type: ignore[attr-defined]
     plane = DataPlane(
-        setup.network.geometry, setup.arena, setup.page, snapshot, setup.io.address,  # type: ignore[attr-defined]
+        setup.network.geometry, setup.arena, setup.page, snapshot, setup.endpoint.io(),
         tick_ns=tick_of(setup.network.mean_delay_ns), lookup_seed=int.from_bytes(os.urandom(8), "little"),
     )  # fmt: skip
     copy = snapshot["snapshot"]["copy"][0, int(snapshot["snapshot"]["generation"][0]) & 1]

@@ -1,0 +1,175 @@
+"""A whole network in memory: the same compiled road as a node's, a virtual clock, seeded entropy. Twice the same.
+
+Time, entropy and datagrams are arguments of the data plane; here they come from a queue of events. For tests and drills.
+"""
+
+import hashlib
+import heapq
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastmix.config import MixingConfig
+from fastmix.control.duties import counter_word, metrics_of
+from fastmix.control.snapshot import publish_snapshot
+from fastmix.dataplane.entropy import Entropy
+from fastmix.dataplane.plane import DataPlane
+from fastmix.dataplane.replay_set import memory_replay_set
+from fastmix.links.static import LinkRoot, derive_link_root
+from fastmix.network import End, Network
+from fastmix.packet.geometry import COUNTER_END
+from fastmix.plan import NetworkPlan
+from fastmix.process.mixing import mixing_blob, tick_of
+from fastmix.seam.counters import CounterPage
+from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections
+from fastmix.status import Metrics
+from fastmix.udp._rings import MemoryIo
+from fastmix.udp.address import address_pair, pack_address
+
+Place = tuple[str, int]
+Receiver = Callable[[int, bytes], Iterable[tuple[Place, bytes]]]
+"""(now_ns, datagram) -> datagrams to send at once: a client of a network in memory."""
+
+
+def roots_of(plan: NetworkPlan, me: End) -> list[LinkRoot]:
+    """The link roots of one end, from the plan's secrets, in the order of its links."""
+    network = plan.network
+    secrets = dict(zip(network.links, plan.link_secrets, strict=True))
+    return [derive_link_root(network, link, me, secrets[link]) for link in network.links_of(me)]
+
+
+class MemoryNode:
+    """One data plane between rings. Everything but sockets, processes and disk is the node's own."""
+
+    def __init__(
+        self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096, replay_capacity: int = 200_000,
+        batch: int = 256,
+    ) -> None:  # fmt: skip
+        network = plan.network
+        self.number, self.address = number, network.node(number).address
+        self.io = MemoryIo(1 << 16, network.geometry.frame_size + 64)
+        self.arena = _region("arena", arena_sections(network.geometry, pool_slots))
+        self.page = _region("page", page_sections())
+        self.snapshot = _region("secret", secret_sections())
+        roots = roots_of(plan, number)
+        publish_snapshot(self.snapshot, network, plan.secrets[number], roots, pool_slots)
+        self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
+        self._write_mixing(mixing_blob(mixing, network, number))
+        self.plane = DataPlane(
+            network.geometry, self.arena, self.page, self.snapshot, self.io,
+            batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=number,
+        )  # fmt: skip
+        self.plane.use_replay(0, memory_replay_set(replay_capacity, hashlib.sha256(seed).digest()))
+        self.plane.recover(CounterPage(self.page.bytes("counters")).read())
+        self.plane.adopt()
+
+    def _write_mixing(self, blob: bytes) -> None:
+        mixing = self.page["mixing"]
+        mixing["blob"][0, : len(blob)] = np.frombuffer(blob, np.uint8)
+        mixing["size"] = len(blob)
+        mixing["generation"] += 1
+
+    def configure_mixing(self, mixing: MixingConfig, network: Network) -> None:
+        """Another strategy at the next mixing."""
+        self._write_mixing(mixing_blob(mixing, network, self.number))
+
+    def step(self, now_ns: int) -> list[tuple[Place, bytes]]:
+        """Receives all that waits, mixes once; what leaves, with its address."""
+        while self.plane.road.receive(now_ns) > 0:
+            continue
+        self.plane.mix(now_ns)
+        return [(address_pair(to), datagram) for to, datagram in self.io.pop_sent()]
+
+    def metrics(self) -> Metrics:
+        """The counters as the page shows them."""
+        return metrics_of(CounterPage(self.page.bytes("counters")).read())
+
+
+@dataclass
+class MemoryNetwork:
+    """Nodes of a plan and whoever listens at other addresses, under one virtual clock.
+
+    `seed` decides latency (0.5 to 1.5 ms) and every order. `digest` names all datagrams that ever moved, with their times.
+    """
+
+    plan: NetworkPlan
+    seed: int = 1
+    mixing: MixingConfig = field(default_factory=MixingConfig)
+    now_ns: int = 1_000_000_000
+    node_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.events: list[tuple[int, int, Place, Place, bytes]] = []
+        self.receivers: dict[Place, Receiver] = {}
+        self.moved = 0
+        self._hash = hashlib.sha256()
+        self.nodes = {
+            node.address: MemoryNode(
+                self.plan, node.number, seed=self.random.randbytes(32), mixing=self.mixing, **self.node_options
+            )
+            for node in self.plan.network.nodes
+        }
+
+    @property
+    def digest(self) -> str:
+        """Hash of all datagrams so far, with times and addresses, in order."""
+        return self._hash.hexdigest()
+
+    def node(self, number: int) -> MemoryNode:
+        """The node of that number."""
+        return self.nodes[self.plan.network.node(number).address]
+
+    def listen(self, place: Place, receiver: Receiver) -> None:
+        """Gives an address that is no node's to a receiver."""
+        self.receivers[place] = receiver
+
+    def send(self, source: Place, to: Place, datagram: bytes, at_ns: int | None = None) -> None:
+        """Puts a datagram on the wire, now or later."""
+        latency_ns = self.random.randrange(500_000, 1_500_000)
+        self.moved += 1
+        heapq.heappush(self.events, ((self.now_ns if at_ns is None else at_ns) + latency_ns, self.moved, source, to, datagram))
+
+    def run(self, until_ns: int) -> None:
+        """Moves the clock: arrivals in order, and each node when its mixer is due."""
+        while True:
+            due_ns = {place: node.plane.next_due_ns(self.now_ns) for place, node in self.nodes.items()}
+            next_ns = min([*due_ns.values(), self.events[0][0] if self.events else until_ns])
+            self.now_ns = max(self.now_ns, min(next_ns, until_ns))
+            if next_ns >= until_ns:
+                return
+            active = {place for place, due in due_ns.items() if due <= self.now_ns} | self._arrive()
+            for place in sorted(active):
+                for to, datagram in self.nodes[place].step(self.now_ns):
+                    self.send(place, to, datagram)
+
+    def _arrive(self) -> set[Place]:
+        """Delivers what has arrived by now; the nodes that got something."""
+        reached = set()
+        while self.events and self.events[0][0] <= self.now_ns:
+            at_ns, _, source, to, datagram = heapq.heappop(self.events)
+            self._hash.update(b"%d %s %s " % (at_ns, repr(source).encode(), repr(to).encode()) + datagram)
+            if to in self.nodes:
+                self.nodes[to].io.push(datagram, pack_address(*source))
+                reached.add(to)
+            elif to in self.receivers:
+                for onward, answer in self.receivers[to](self.now_ns, datagram):
+                    self.send(to, onward, answer)
+        return reached
+
+    def drain(self, limit_ns: int) -> None:
+        """Drains layer after layer, as an operator would."""
+        for layer in (1, 2, 3):
+            members = [self.node(node.number) for node in self.plan.network.in_layer(layer)]
+            for node in members:
+                node.page["command"]["drain"] = 1
+                node.plane.drain(self.now_ns, limit_ns)
+            self.run(self.now_ns + limit_ns + 5_000_000)
+
+
+def _region(name: str, sections: Any) -> Region:
+    return Region(create_memory(f"fastmix-test-{name}", sections), sections)
+
