@@ -1,8 +1,8 @@
 /* The delay that a packet names: Exp(1) by the ziggurat of rand_distr 0.4.3 (Marsaglia and Tsang 2000) over the words of
  * rand_chacha's ChaCha20Rng, to the last bit. fastmix/reference/delay.py is the twin.
  *
- * Not constant time, and cannot be: about 1 sample in 50 needs a second word. What it leaks is one bit or two about a delay that
- * the node's own behaviour shows to anyone who sees the packet leave. The seed is used for nothing else. */
+ * Not constant time, and cannot be: it looks up its table by a random byte, and about 1 sample in 50 needs a second word. What
+ * leaks tells something about one delay, which shows anyway when the packet leaves; the seed is used for nothing else. */
 #include "delay.h"
 
 #include <math.h>
