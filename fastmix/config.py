@@ -104,6 +104,35 @@ class _Config(BaseModel):
         __init__.__pydantic_base_init__ = True  # a nested table is then checked as part of the whole, under its whole key
 
 
+class ClassConfig(_Config):
+    """How one priority class is mixed, where it differs from `[mixing]`. `[[mixing.classes]]` in the file, class 0 first."""
+
+    strategy: Strategy = "poisson"
+    """As in `MixingConfig`, but not "priority"."""
+    options: dict[str, Any] = {}
+    """Arguments of the strategy's constructor."""
+    min_batch_size: int | None = Field(default=None, ge=1, le=1 << 20)
+    """None: as all."""
+    max_batch_size: int | None = Field(default=None, ge=1, le=1 << 20)
+    """None: as all."""
+    max_latency: Duration | None = None
+    """None: as all."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.strategy == "priority":
+            raise _refuse('a class cannot have strategy = "priority": name another')
+        return self
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The class as an entry of the priority strategy's `classes`."""
+        own = {name: getattr(self, name) for name in ("min_batch_size", "max_batch_size", "max_latency")}
+        return {"strategy": {"name": self.strategy, **self.options}} | {
+            name: value for name, value in own.items() if value is not None
+        }
+
+
 class MixingConfig(_Config):
     """When packets leave the pool. `[mixing]` in the file."""
 
@@ -119,8 +148,8 @@ class MixingConfig(_Config):
     """No packet waits longer than this after it was due."""
     floor: int = Field(default=10, ge=0, le=1 << 20)
     """So many packets stay in the pool whenever one leaves."""
-    classes: tuple["MixingConfig", ...] = Field(default=(), strict=False)
-    """Strategy and limits of each priority class; only for strategy "priority"."""
+    classes: tuple[ClassConfig, ...] = Field(default=(), strict=False)
+    """Strategy and limits of the priority classes; only for strategy "priority"."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -130,9 +159,26 @@ class MixingConfig(_Config):
             )
         if self.classes and self.strategy != "priority":
             raise _refuse('classes are only for strategy = "priority": set it, or remove them')
-        if any(inner.classes for inner in self.classes):
-            raise _refuse("a class of a priority strategy cannot have classes itself: remove the inner ones")
+        for i, rule in enumerate(self.classes):
+            least, most = rule.min_batch_size or self.min_batch_size, rule.max_batch_size or self.max_batch_size
+            if least > most:
+                raise _refuse(f"classes[{i}] has min_batch_size {least} above max_batch_size {most}: raise one or lower one")
         return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Arguments of the strategy's constructor: `options`, and the rules of `classes` where there are any."""
+        return self.options | ({"classes": [rule.rule for rule in self.classes]} if self.classes else {})
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The fields of `fastmix.mixing.limits.MixingLimits` that a configuration sets."""
+        return {
+            "min_batch_size": self.min_batch_size,
+            "max_batch_size": self.max_batch_size,
+            "max_latency_ns": duration_ns(self.max_latency),
+            "floor": self.floor,
+        }
 
 
 class MixnodeConfig(_Config):
@@ -233,4 +279,6 @@ def _problem(detail: ErrorDetails, model: type[_Config]) -> str:
 
 def _model_at(model: type[_Config], key: Key) -> type[_Config]:
     """The model that a key's table is checked by."""
-    return MixingConfig if (key and key[0] == "mixing") or model is MixingConfig else model
+    if "classes" in key:
+        return ClassConfig
+    return MixingConfig if key and key[0] == "mixing" else model

@@ -41,8 +41,9 @@ def load_network(path: str | Path) -> Network:
     nodes = take_nodes(node_tables, classes)
     clients = take_clients(client_tables, nodes)
     links = take_links(link_tables, nodes, clients)
+    pairs = {frozenset((link.a, link.b)) for link in links}
     for client, client_table in zip(clients.values(), client_tables, strict=True):
-        if not any({link.a, link.b} == {client.peer_id, client.exit} for link in links):
+        if frozenset((client.peer_id, client.exit)) not in pairs:
             client_table.fail("exit", f"{client.exit} has no link to this client: add a [[link]] between them")
     return Network(GEOMETRIES[geometry], mean_delay, classes, tuple(nodes.values()), tuple(clients.values()), links, Path(path))
 

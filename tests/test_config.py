@@ -1,15 +1,19 @@
 """A node's configuration: what a file and the constructor accept, and that wrong values name file, line, key and remedy."""
 
 import pickle
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastmix.config import MixingConfig, MixnodeConfig
+from fastmix.config import STRATEGIES, ClassConfig, MixingConfig, MixnodeConfig
 from fastmix.errors import ConfigError
 from fastmix.files.durations import duration_ns, format_duration, parse_duration
+from fastmix.mixing import registry
+from fastmix.mixing.limits import MixingLimits
+from fastmix.mixing.registry import resolve
 
 GOOD = """\
 number = 7
@@ -64,10 +68,37 @@ def test_is_frozen_and_pickles() -> None:
 
 
 def test_classes_of_a_priority_strategy(tmp_path: Path) -> None:
-    text = GOOD.replace('"adaptive"', '"priority"') + '[[mixing.classes]]\n[[mixing.classes]]\nstrategy = "timed"\nfloor = 3\n'
+    text = (
+        GOOD.replace('"adaptive"', '"priority"')
+        + '[[mixing.classes]]\n[[mixing.classes]]\nstrategy = "timed"\nmax_batch_size = 30\n'
+    )
     assert [inner.strategy for inner in load(tmp_path, text).mixing.classes] == ["poisson", "timed"]
-    with pytest.raises(ConfigError, match=r"node\.toml:18: mixing\.classes\[1\]\.floor: -3"):
-        load(tmp_path, text.replace("floor = 3", "floor = -3"))
+    for new, words in (
+        ("max_batch_size = -3", "node.toml:18: mixing.classes[1].max_batch_size: -3"),
+        ("max_batch_size = 3", "node.toml:10: mixing: classes[1] has min_batch_size 5 above max_batch_size 3"),
+        ("floor = 3", "node.toml:18: mixing.classes[1].floor: is not a known key: known are max_batch_size"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            load(tmp_path, text.replace("max_batch_size = 30", new))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_can_be_made_of_its_configuration(name: str) -> None:
+    mixing = MixingConfig(strategy=name, max_latency="20ms")  # type: ignore[arg-type]
+    assert resolve(mixing.strategy, **mixing.parameters)
+    assert MixingLimits(**mixing.limits) == MixingLimits(max_latency_ns=20_000_000)
+    assert set(STRATEGIES) == set(registry.STRATEGIES)
+
+
+def test_priority_strategy_gets_its_classes() -> None:
+    own = resolve("adaptive")
+    rules = (ClassConfig(strategy="timed", max_latency="9ms", max_batch_size=70), ClassConfig(strategy=own))  # type: ignore[arg-type]
+    mixing = MixingConfig(strategy="priority", classes=rules)
+    strategy = resolve(mixing.strategy, **mixing.parameters)
+    strategy.prepare(2)
+    limits = strategy.limits_of(0, MixingLimits(**mixing.limits))
+    assert (limits.max_batch_size, limits.min_batch_size, limits.max_latency_ns) == (70, 10, 9_000_000)
+    assert strategy.limits_of(1, MixingLimits(**mixing.limits)).max_batch_size == 100
 
 
 def test_strategy_may_be_an_import_path_a_class_or_an_instance() -> None:
@@ -133,8 +164,8 @@ def test_wrong_arguments_of_the_constructor() -> None:
         MixnodeConfig(**NEEDED, mixing={"floor": "x"})
     with pytest.raises(ConfigError, match="is negative"):
         MixingConfig(max_latency=timedelta(seconds=-1))
-    with pytest.raises(ConfigError, match="cannot have classes itself"):
-        MixingConfig(strategy="priority", classes=(MixingConfig(strategy="priority", classes=(MixingConfig(),)),))
+    with pytest.raises(ConfigError, match="a class cannot have strategy"):
+        ClassConfig(strategy="priority")
 
 
 @pytest.mark.parametrize("text", ["0ms", "1us", "1500us", "250ms", "90s", "10min", "36h", "30d"])
