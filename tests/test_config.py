@@ -92,7 +92,7 @@ def test_every_strategy_can_be_made_of_its_configuration(name: str) -> None:
 
 def test_priority_strategy_gets_its_classes() -> None:
     own = resolve("adaptive")
-    rules = (ClassConfig(strategy="timed", max_latency="9ms", max_batch_size=70), ClassConfig(strategy=own))  # type: ignore[arg-type]
+    rules = (ClassConfig(strategy="timed", max_latency="9ms", max_batch_size=70), ClassConfig(strategy=own))
     mixing = MixingConfig(strategy="priority", classes=rules)
     strategy = resolve(mixing.strategy, **mixing.parameters)
     strategy.prepare(2)
