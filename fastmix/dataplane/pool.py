@@ -54,7 +54,7 @@ class Pool:
         self._allocate(capacity)
         self._faults_before = self._ns_before = self._max_ns_before = 0
         self._drain_end_ns: int | None = None
-        self._take(Contained(strategy, classes), limits)
+        self._take(Contained(strategy), limits)
 
     def __len__(self) -> int:
         """How many packets wait."""
@@ -139,13 +139,13 @@ class Pool:
 
     def release(self, now_ns: int) -> type_slots:
         """Those who leave now, u32[k], in drawn order; they are no longer in the pool. At most `max_batch_size` of each class."""
+        n_selected = 0
         if not self._tally[PENDING]:
-            n_selected = 0
             if max(self._ask_due_ns(now_ns), self._asked_ns + self._limits.tick_ns) <= now_ns:
                 n_selected = self._select(now_ns)
             if not n_selected and now_ns < self._bound_ns:
                 return self._nobody
-        n_leaving = self._choose(now_ns)
+        n_leaving = self._choose(now_ns, n_selected)
         out = np.empty(n_leaving, dtype=np.uint32)
         deadlines.take_out(self._leaving, n_leaving, out, *self._residents, self._mark, self._tally)
         self._entropy.shuffle(out)
@@ -155,7 +155,7 @@ class Pool:
 
     def configure(self, strategy: MixingStrategy, limits: MixingLimits) -> None:
         """Another strategy, other limits, on the running pool; no packet is lost. `ConfigError`: nothing has changed."""
-        contained = self._contained if strategy is self._contained.strategy else Contained(strategy, self.classes)
+        contained = self._contained if strategy is self._contained.strategy else Contained(strategy)
         before = self._contained
         self._take(contained, limits)
         if contained is not before:
@@ -198,13 +198,13 @@ class Pool:
         self._view = self._due_ns = None
 
     def _take(self, contained: Contained, limits: MixingLimits) -> None:
-        strategy, classes = contained.strategy, range(self.classes)
-        of_class = [strategy.limits_of(c, limits) for c in classes]
-        from_deadline = np.array([bool(strategy.keeps_deadlines_of(c)) for c in classes], dtype=np.uint8)
+        of_class = contained.rules(limits, self.classes)
         self._contained, self._limits, self._link_cap = contained, limits, limits.link_cap
-        self._max_latency = np.array([each.max_latency_ns for each in of_class], dtype=np.int64)
-        self._max_batch = np.array([each.max_batch_size for each in of_class], dtype=np.int64)
-        self._from_deadline, self._every_class = from_deadline, np.ones(self.classes, dtype=np.uint8)
+        self._max_latency = np.array([each.max_latency_ns for each, _ in of_class], dtype=np.int64)
+        self._max_batch = np.array([each.max_batch_size for each, _ in of_class], dtype=np.int64)
+        self._draw = sum(self._max_batch.tolist())
+        self._from_deadline = np.array([keeps for _, keeps in of_class], dtype=np.uint8)
+        self._every_class = np.ones(self.classes, dtype=np.uint8)
         self._asked_ns = -limits.tick_ns
         self._forget_selection()
         deadlines.recount(self._ingress, len(self), self._per_link, self._link_cap, self._tally)
@@ -242,39 +242,51 @@ class Pool:
     def _select(self, now_ns: int) -> int:
         """Marks the candidates; returns how many."""
         self._asked_ns = now_ns
-        n = len(self)
         if self.draining:
-            return int(deadlines.mark_due(self._deadline, self._class, self._mark, n, self._from_deadline, now_ns))
+            return self._select_due(now_ns, self._from_deadline)
         selection = self._contained.select(self._look(), now_ns)
         self._due_ns = None
         if selection is not None:
-            n_selected = deadlines.mark_selection(selection, self._mark, n)
+            n_selected = deadlines.mark_selection(selection, self._mark, len(self), self._selected)
             if n_selected >= 0:
                 return int(n_selected)
             self._contained.count_fault("select named a position out of range or twice")
-        return int(deadlines.mark_due(self._deadline, self._class, self._mark, n, self._every_class, now_ns))
+        return self._select_due(now_ns, self._every_class)
 
-    def _choose(self, now_ns: int) -> int:
+    def _select_due(self, now_ns: int, classes: npt.NDArray[np.uint8]) -> int:
+        """Poisson's rule for these classes."""
+        n = deadlines.mark_due(self._deadline, self._class, self._mark, len(self), classes, now_ns, self._selected)
+        return int(n)
+
+    def _choose(self, now_ns: int, n_selected: int) -> int:
         """Lets candidates leave in drawn order, the overdue ones first; writes positions to `_leaving` and returns how many."""
-        deadlines.gather(
-            self._arrival, self._deadline, self._class, self._mark, len(self), self._max_latency, self._from_deadline, now_ns,
-            self._overdue, self._selected, self._found,
-        )  # fmt: skip
-        batch_left = self._max_batch.copy()
-        draw = int(batch_left.sum())
-        n_leaving = 0
-        self._tally[PENDING] = 0
-        for candidates, n in ((self._overdue, int(self._found[0])), (self._selected, int(self._found[1]))):
-            begin = max(n - draw, 0)
-            self._entropy.shuffle(candidates[:n], draw)
-            n_leaving = deadlines.depart(
-                candidates, begin, n, self._limits.floor, self._link_cap, self._class, self._ingress, self._mark,
-                self._per_link, self._tally, batch_left, self._leaving, n_leaving,
+        n_overdue = 0
+        if self._tally[PENDING] or now_ns >= self._bound_ns:
+            deadlines.gather(
+                self._arrival, self._deadline, self._class, self._mark, len(self), self._max_latency, self._from_deadline,
+                now_ns, self._overdue, self._selected, self._found,
             )  # fmt: skip
-            if begin:
-                self._tally[PENDING] = 1
-        self._bound_ns = now_ns if self._tally[PENDING] else int(self._found[2])
-        return int(n_leaving)
+            n_overdue, n_selected, self._bound_ns = self._found.tolist()
+        batch_left = self._max_batch.copy()
+        self._tally[PENDING] = 0
+        n_leaving = self._depart(self._overdue, n_overdue, batch_left, 0)
+        n_leaving = self._depart(self._selected, n_selected, batch_left, n_leaving)
+        if self._tally[PENDING]:
+            self._bound_ns = min(self._bound_ns, now_ns)
+        return n_leaving
+
+    def _depart(self, candidates: type_slots, n: int, batch_left: npt.NDArray[np.int64], n_leaving: int) -> int:
+        """Draws from `candidates[:n]` as many as batches can hold and lets them leave; returns how many leave so far."""
+        if not n:
+            return n_leaving
+        begin = max(n - self._draw, 0)
+        self._entropy.shuffle(candidates[:n], self._draw)
+        if begin:
+            self._tally[PENDING] = 1
+        return int(deadlines.depart(
+            candidates, begin, n, self._limits.floor, self._link_cap, self._class, self._ingress, self._mark,
+            self._per_link, self._tally, batch_left, self._leaving, n_leaving,
+        ))  # fmt: skip
 
 
 def _column(columns: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:

@@ -95,20 +95,25 @@ def earliest_deadline(deadline: type_i64, class_: type_u8, n: int, classes: type
 
 
 @njit(cache=True)
-def mark_due(deadline: type_i64, class_: type_u8, mark: type_u8, n: int, classes: type_u8, now_ns: int) -> int:
-    """Selects the residents whose deadline has come, of the classes with `classes[class] != 0`. Returns how many."""
+def mark_due(
+    deadline: type_i64, class_: type_u8, mark: type_u8, n: int, classes: type_u8, now_ns: int, selected: type_u32
+) -> int:
+    """Selects the residents whose deadline has come, of the classes with `classes[class] != 0`: marks them, writes their
+    positions to `selected` and returns how many they are.
+    """
     n_due = 0
     for i in range(n):
         if classes[class_[i]] and deadline[i] <= now_ns:
             mark[i] = SELECTED
+            selected[n_due] = i
             n_due += 1
     return n_due
 
 
 @njit(cache=True)
-def mark_selection(selection: type_i64, mark: type_u8, n: int) -> int:
-    """Selects the residents named in `selection`. Returns how many, or -1 if one is out of range or named twice (nothing is
-    then selected).
+def mark_selection(selection: type_i64, mark: type_u8, n: int, selected: type_u32) -> int:
+    """Selects the residents named in `selection`: marks them, copies their positions to `selected` and returns how many they
+    are, or -1 if one is out of range or named twice (nothing is then selected).
     """
     for i in range(len(selection)):
         position = selection[i]
@@ -117,6 +122,7 @@ def mark_selection(selection: type_i64, mark: type_u8, n: int) -> int:
                 mark[selection[j]] = STAYS
             return -1
         mark[position] = SELECTED
+        selected[i] = position
     return len(selection)
 
 

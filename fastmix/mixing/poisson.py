@@ -19,4 +19,4 @@ class PoissonMix(MixingStrategy):
 
     def select(self, pool: PoolView, now_ns: int) -> npt.NDArray[np.int64]:
         """Those whose deadline has come."""
-        return np.flatnonzero(pool.deadline_ns <= now_ns)
+        return (pool.deadline_ns <= now_ns).nonzero()[0]

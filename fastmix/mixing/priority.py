@@ -44,6 +44,8 @@ class PriorityMix(MixingStrategy):
     def __init__(self, classes: Sequence["ClassRule | MixingStrategy | Mapping[str, Any] | str"] = ()) -> None:
         self.rules = [_rule(each) for each in classes]
         self._limits: dict[int, MixingLimits] = {}
+        self._seen: PoolView | None = None
+        self._parts: list[tuple[ClassRule, npt.NDArray[np.int64], PoolView]] = []
 
     def prepare(self, classes: int) -> None:
         """Fills up the rules; `ConfigError` if there are more rules than classes."""
@@ -57,6 +59,7 @@ class PriorityMix(MixingStrategy):
     def limits_of(self, class_: int, limits: MixingLimits) -> MixingLimits:
         """The limits of the class's rule."""
         rule = self.rules[class_]
+        self._seen = None
         self._limits[class_] = rule.strategy.limits_of(class_, rule.limits(limits))
         return self._limits[class_]
 
@@ -79,12 +82,12 @@ class PriorityMix(MixingStrategy):
 
     def _views(self, pool: PoolView) -> list[tuple[ClassRule, npt.NDArray[np.int64], PoolView]]:
         """The classes that have packets: rule, positions in the pool, view of these alone."""
-        found = []
-        for class_, rule in enumerate(self.rules):
-            positions = np.flatnonzero(pool.class_ == class_)
-            if len(positions):
-                found.append((rule, positions, pool.part(positions, self._limits[class_])))
-        return found
+        if pool is not self._seen:
+            members = ((rule, np.flatnonzero(pool.class_ == class_)) for class_, rule in enumerate(self.rules))
+            of_class = enumerate(members)
+            self._parts = [(rule, at, pool.part(at, self._limits[c])) for c, (rule, at) in of_class if len(at)]
+            self._seen = pool
+        return self._parts
 
 
 def _rule(given: "ClassRule | MixingStrategy | Mapping[str, Any] | str") -> ClassRule:

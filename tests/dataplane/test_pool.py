@@ -2,43 +2,13 @@
 
 import numpy as np
 import pytest
+from pool_bench import MS, SLOTS, Bench
 
-from fastmix.dataplane.entropy import Entropy
 from fastmix.dataplane.pool import Pool
 from fastmix.errors import ConfigError
 from fastmix.kernels.deadlines import NEVER
 from fastmix.mixing import MixingLimits, MixingStrategy, PoissonMix, PriorityMix, ThresholdMix, TimedMix
 from fastmix.mixing.priority import ClassRule
-
-MS = 1_000_000
-SLOTS = 4096
-
-
-class Bench:
-    """A pool over columns of its own, and the slots that are not in it."""
-
-    def __init__(self, strategy: MixingStrategy, classes: int = 1, capacity: int = SLOTS, **limits: int) -> None:
-        dtypes = {"arrival_ns": np.int64, "deadline_ns": np.int64, "class_": np.uint8, "ingress": np.uint16}
-        self.columns = {name: np.zeros(SLOTS, dtype=dtype) for name, dtype in dtypes.items()}
-        self.limits = MixingLimits(**{"max_latency_ns": 500 * MS, **limits})
-        self.pool = Pool(self.columns, strategy, self.limits, capacity, classes, Entropy(bytes(32)))
-        self.free = list(range(SLOTS))
-
-    def add(self, n: int, now_ns: int = 0, delay_ns: int = 50 * MS, ingress: int = 0, class_: int = 0) -> list[int]:
-        slots = [self.free.pop() for _ in range(n)]
-        for name, value in (
-            ("arrival_ns", now_ns), ("deadline_ns", now_ns + delay_ns), ("class_", class_), ("ingress", ingress)
-        ):  # fmt: skip
-            self.columns[name][slots] = value
-        self.pool.add(np.array(slots, dtype=np.uint32))
-        return slots
-
-    def release(self, now_ns: int) -> list[int]:
-        """All batches that leave now."""
-        left: list[int] = []
-        while len(batch := self.pool.release(now_ns)):
-            left += batch.tolist()
-        return left
 
 
 def test_a_due_packet_leaves_at_its_deadline_when_the_floor_stays_behind():
@@ -116,9 +86,8 @@ def test_a_large_flush_leaves_as_several_batches_before_the_strategy_is_asked_ag
 
 def test_who_stays_in_a_flush_is_drawn_by_lot():
     stayed = np.zeros(SLOTS)
-    for _ in range(400):
-        bench = Bench(ThresholdMix(30), floor=10)
-        bench.pool._entropy.reseed()
+    for round_ in range(400):
+        bench = Bench(ThresholdMix(30), seed=round_.to_bytes(32, "big"), floor=10)
         bench.add(40)
         assert len(bench.release(0)) == 30
         stayed[bench.pool.drop_all()] += 1
