@@ -112,5 +112,6 @@ def _rules(strategy: MixingStrategy, limits: MixingLimits, classes: int) -> list
     for class_, (of_class, _) in enumerate(rules):
         if of_class.max_latency_ns > limits.max_latency_ns:
             longer, node = of_class.max_latency_ns, limits.max_latency_ns
-            raise ConfigError(f"max_latency of class {class_} is {longer} ns, the node's is {node} ns: lower it or raise the node's")
+            text = f"max_latency of class {class_} is {longer} ns, the node's {node} ns"
+            raise ConfigError(f"{text}: lower it or raise the node's")
     return rules

@@ -19,11 +19,11 @@ class AdaptiveMix(MixingStrategy):
         flush when N packets wait above the floor, or T after the last flush if min_batch_size do
 
     Busy nodes send batches of full size as often as they fill (after target / r), quiet ones wait up to T and send what came.
-    `target_set` defaults to max_batch_size + floor. The oldest packet's `max_latency` flushes in any case, so that it has
-    company.
+    `target_set` defaults to max_batch_size + floor. A share of one third leaves time for a packet that the floor's lot keeps
+    back twice. The oldest packet's `max_latency` flushes in any case, so that it has company.
     """
 
-    def __init__(self, target_set: int | None = None, latency_share: float = 0.5) -> None:
+    def __init__(self, target_set: int | None = None, latency_share: float = 1 / 3) -> None:
         if target_set is not None and (not isinstance(target_set, int) or isinstance(target_set, bool) or target_set < 2):
             raise ConfigError(f"target_set of the adaptive strategy is {target_set!r}: use a whole number from 2 on")
         if not isinstance(latency_share, (int, float)) or not 0 < latency_share <= 1:

@@ -60,7 +60,7 @@ class PoolModel(RuleBasedStateMachine):
     @rule(n=st.integers(0, 60), delay_ms=st.integers(0, 90), ingress=st.integers(0, 5), class_=st.integers(0, CLASSES - 1))
     def packets_come(self, n, delay_ms, ingress, class_):
         slots = self.bench.add(n, self.now_ns, delay_ms * MS, ingress, class_)
-        self.inside |= {slot: (self.now_ns, self.now_ns + delay_ms * MS, class_, ingress) for slot in slots}
+        self.inside |= dict.fromkeys(slots, (self.now_ns, self.now_ns + delay_ms * MS, class_, ingress))
 
     @rule(step_us=st.integers(0, 30_000))
     def time_passes(self, step_us):
