@@ -300,6 +300,22 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* Only lanes that were used: the whole is a quarter of a megabyte, and many calls build one packet. */
+static void scratch_wipe(struct fm_build_scratch *s, size_t hops, size_t n)
+{
+    size_t lanes = smaller(n, rows_a_chunk(hops)) * hops;
+    fm_wipe(s->random, lanes * sizeof s->random[0]);
+    fm_wipe(s->nonce, lanes * sizeof s->nonce[0]);
+    fm_wipe(s->scalar, lanes * sizeof s->scalar[0]);
+    fm_wipe(s->clamped, lanes * sizeof s->clamped[0]);
+    fm_wipe(s->blinding_key, lanes * sizeof s->blinding_key[0]);
+    fm_wipe(s->blinding, lanes * sizeof s->blinding[0]);
+    fm_wipe(s->small, lanes * sizeof s->small[0]);
+    fm_wipe(s->stream, lanes * sizeof s->stream[0]);
+    fm_wipe(s->filler, lanes * sizeof s->filler[0]);
+    fm_wipe(s->payload_key, lanes * sizeof s->payload_key[0]);
+}
+
 void fm_build_packets(const struct fm_kernels *k, const struct fm_route *route, const uint8_t *data, uint8_t *out, size_t stride,
                       size_t payload_size, struct fm_build_scratch *s, size_t n)
 {
@@ -311,7 +327,7 @@ void fm_build_packets(const struct fm_kernels *k, const struct fm_route *route, 
         if (data) encrypt_payloads(&c, data, payload_size);
         else draw_payloads(&c, payload_size);
     }
-    fm_wipe(s, sizeof *s);
+    scratch_wipe(s, route->hops, n);
 }
 
 /* The secret of each SURB and, from it, the key with which the reply's sender decrypts; then the keys of all hops but the last,
@@ -343,5 +359,5 @@ void fm_build_surbs(const struct fm_kernels *k, const struct fm_route *route, co
         build_headers(&c);
         finish_surbs(&c, first, surbs, keys);
     }
-    fm_wipe(s, sizeof *s);
+    scratch_wipe(s, route->hops, n);
 }

@@ -36,7 +36,7 @@ void fm_build_replies(const struct fm_kernels *k, const uint8_t *data, const uin
     for (size_t first = 0; first < n; first += LANES)
         build_chunk(k, data + first * (payload_size - FM_PAYLOAD_TAG_SIZE), surbs + first * FM_SURB_SIZE, out + first * stride,
                     stride, payload_size, s, smaller(n - first, LANES));
-    fm_wipe(s->payload_key, sizeof s->payload_key);
+    fm_wipe(s->payload_key, smaller(n, LANES) * sizeof s->payload_key[0]);
 }
 
 /* 1 if the tag is zero; the row is masked by the answer. */

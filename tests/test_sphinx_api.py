@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -174,6 +175,14 @@ def test_any_memory_layout_is_taken_and_none_is_written(rng):
     sphinx.unwrap(packets, bytes(32))
     sphinx.unwrap(packets[::-1], bytearray(32))
     assert (packets == before).all()
+
+
+def test_threads_may_build_at_the_same_time(rng):
+    good = request(rng, n=40, hops=5)
+    alone = sphinx.build_requests(**good, entropy=b"t")
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(sphinx.build_requests, **good, entropy=b"t") for _ in range(8)]
+        assert all((each.result() == alone).all() for each in made)
 
 
 def refused(error, text, call, *args, **named):

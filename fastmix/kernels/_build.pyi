@@ -53,3 +53,6 @@ def scalar_multiply(a: bytes, clamped: bytes) -> bytes:
 
 def scalar_clamped(a: bytes) -> bytes:
     """`8 a` or `-8 a` in clamped form, 32 bytes. A face for tests."""
+
+def scratch_is_wiped(route: Route, data: _Bytes, packets: _Bytes) -> bool:
+    """`build_packets` in zeroed memory: whether that memory of derived keys is zero again afterwards. A face for tests."""

@@ -31,7 +31,7 @@ class Unwrapped:
     surb_id: Bytes
     """u8[n, 16]: the id of a delivered reply's SURB, or of a cover packet with an id."""
     delay: npt.NDArray[np.float64]
-    """f8[n]: exponential with mean 1, at most 10: how long to hold the packet, in units of the network's mean delay."""
+    """f8[n]: exponential with mean 1, at most 10: how long to hold a packet that is forwarded, in the network's mean delays."""
     tag: Bytes
     """u8[n, 16]: replay tag. A packet whose tag was seen before, under the same secret and replay key, is to be dropped."""
     packets: Bytes

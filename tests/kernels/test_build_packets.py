@@ -5,7 +5,8 @@ import oracle
 import pytest
 from routes import KINDS, PATHS, build, random_routes, walk_batch, walk_row
 
-from fastmix.packet.geometry import BATCH_MAX, GEOMETRIES
+from fastmix.kernels import _build
+from fastmix.packet.geometry import BATCH_MAX, GEOMETRIES, WAN, Action
 from fastmix.reference.sphinx_unwrap import unwrap as twin_unwrap
 
 
@@ -57,3 +58,13 @@ def test_one_row_more_than_a_chunk(hops, with_peers, geometry):
     kind = KINDS[(hops + with_peers) % len(KINDS)]
     routes = random_routes(rng, n, hops, with_peers, one_path=True)
     walk_batch(build(kind, routes, geometry, rng), routes)
+
+
+@pytest.mark.parametrize(("n", "hops"), [(1, 1), (1, 6), (5, 3), (128, 2), (300, 4)])
+def test_secrets_are_wiped(n, hops):
+    routes = random_routes(np.random.default_rng(n), n, hops, False)
+    faults, publics = np.zeros(n, np.uint8), np.ascontiguousarray(routes.publics)
+    route = _build.Route(publics, routes.targets, None, Action.DELIVER_REQUEST, None, _build.Seed(), None, faults)
+    data, packets = np.ones((n, WAN.data_size), np.uint8), np.zeros((n, WAN.packet_size), np.uint8)
+    assert _build.scratch_is_wiped(route, data, packets)
+    assert packets.any(axis=1).all()
