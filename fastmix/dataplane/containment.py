@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmix.errors import ConfigError
-from fastmix.mixing.limits import MixingLimits
 from fastmix.mixing.strategy import NEVER, MixingStrategy, PoolView
 
 _log = logging.getLogger("fastmix.mixing")
@@ -30,25 +28,11 @@ class Contained:
     __slots__ = ("_logged", "faults", "strategy", "strategy_max_ns", "strategy_ns")
 
     def __init__(self, strategy: MixingStrategy) -> None:
-        if not isinstance(strategy, MixingStrategy):
-            raise ConfigError(f"a mixing strategy is an instance of MixingStrategy, not {type(strategy).__name__}")
         self.strategy = strategy
         self.faults = 0
         self.strategy_ns = 0
         self.strategy_max_ns = 0
         self._logged = False
-
-    def rules(self, limits: MixingLimits, classes: int) -> list[tuple[MixingLimits, bool]]:
-        """Prepares the strategy for `classes` classes; for each, its limits and whether it keeps deadlines. `ConfigError` if the
-        strategy fails, or takes more time than the node's `max_latency`.
-        """
-        try:
-            self.strategy.prepare(classes)
-            return _rules(self.strategy, limits, classes)
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise ConfigError(f"mixing strategy {type(self.strategy).__name__} cannot be used: {error}") from error
 
     def due_ns(self, view: PoolView, now_ns: int) -> int | None:
         """When the strategy wants to be asked, 0 to NEVER."""
@@ -105,13 +89,3 @@ class _Fault:
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-
-def _rules(strategy: MixingStrategy, limits: MixingLimits, classes: int) -> list[tuple[MixingLimits, bool]]:
-    rules = [(strategy.limits_of(c, limits), bool(strategy.keeps_deadlines_of(c))) for c in range(classes)]
-    for class_, (of_class, _) in enumerate(rules):
-        if of_class.max_latency_ns > limits.max_latency_ns:
-            longer, node = of_class.max_latency_ns, limits.max_latency_ns
-            text = f"max_latency of class {class_} is {longer} ns, the node's {node} ns"
-            raise ConfigError(f"{text}: lower it or raise the node's")
-    return rules

@@ -16,6 +16,7 @@ from fastmix.dataplane.entropy import Entropy
 from fastmix.kernels import deadlines
 from fastmix.kernels.deadlines import BELOW_FLOOR, COUNTED, NEVER, PENDING, RESIDENTS, STAYS
 from fastmix.mixing.limits import MixingLimits
+from fastmix.mixing.rules import class_rules
 from fastmix.mixing.strategy import MixingStrategy, PoolView
 
 type_slots = npt.NDArray[np.uint32]
@@ -198,7 +199,7 @@ class Pool:
         self._view = self._due_ns = None
 
     def _take(self, contained: Contained, limits: MixingLimits) -> None:
-        of_class = contained.rules(limits, self.classes)
+        of_class = class_rules(contained.strategy, limits, self.classes)
         self._contained, self._limits, self._link_cap = contained, limits, limits.link_cap
         self._max_latency = np.array([each.max_latency_ns for each, _ in of_class], dtype=np.int64)
         self._max_batch = np.array([each.max_batch_size for each, _ in of_class], dtype=np.int64)

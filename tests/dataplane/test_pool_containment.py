@@ -153,3 +153,10 @@ def test_a_strategy_that_fails_when_it_is_taken_changes_nothing(method):
     assert bench.pool.strategy is before
     assert bench.pool.limits.floor == 10
     assert len(bench.pool) == 25
+
+
+def test_limits_of_must_give_limits():
+    bench, _ = _filled(PoissonMix())
+    broken = type("Broken", (Rubbish,), {"limits_of": lambda self, class_, limits: {"floor": 0}})()
+    with pytest.raises(ConfigError, match=r"mixing strategy Broken: limits_of.0. is dict, not MixingLimits"):
+        bench.pool.configure(broken, MixingLimits())
