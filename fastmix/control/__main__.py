@@ -19,7 +19,7 @@ from fastmix.control.talk import serve
 from fastmix.errors import FastmixError
 from fastmix.network import Network
 from fastmix.seam.lifeline import set_lifeline
-from fastmix.seam.logs import configure_logs
+from fastmix.seam.logs import configure_logs, tell_owner
 from fastmix.seam.memory import Region, page_sections, secret_sections
 
 TICK_S = 0.1
@@ -65,6 +65,7 @@ def main() -> int:
         uvloop.run(control(duties, handover))
     except (FastmixError, OSError) as error:
         logging.getLogger("fastmix.control").error("%s", error)
+        tell_owner(handover.get("owner"), error)
         return EXIT_REFUSED
     return 0
 

@@ -45,7 +45,7 @@ class Duties:
         check_secret(self.network, self.config, secret)
         self.counters = CounterPage(self.page.bytes("counters"))
         self.roots = StaticLinkRoots(self.network, self.config.number).roots(time.time_ns())
-        self.reservations = Reservations.open(f"{self.config.secret_file}.counters")
+        self.reservations = Reservations.open(self.config.reservations_path)
         self._reserve()
         publish_snapshot(self.secret, self.network, secret, self.roots, self.config.pool_slots)
         self.page["process"]["control_pid"] = os.getpid()

@@ -1,6 +1,6 @@
 """How others ask a node: one JSON object a line, over the socket in the state directory or the pair of a program that started the node.
 
-`{"op": "status" | "metrics" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or `{"error": "..."}`.
+`{"op": "status" | "metrics" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or `{"error": "..."}`.
 """
 
 import asyncio
@@ -10,12 +10,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from fastmix.control.ask import SOCKET_NAME
 from fastmix.control.duties import Duties
+from fastmix.status import NodeState
 
 LINE_MAX = 1 << 18
 MIXING_WAIT_S = 10.0
 POLL_S = 0.005
-SOCKET_NAME = "control.sock"
+READY_WAIT_S = 60.0
 
 
 async def serve(duties: Duties, state_dir: Path, api_fd: int | None) -> asyncio.Server:
@@ -58,13 +60,25 @@ async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
     if op == "status":
         return {"ok": duties.status().to_dict()}
     if op == "metrics":
-        return {"ok": {**duties.metrics().counters, "dropped": duties.metrics().dropped}}
+        metrics = duties.metrics()
+        return {"ok": {**metrics.counters, "dropped": metrics.dropped}}
+    if op == "ready":
+        return await ready(duties)
     if op == "stop":
         duties.drain(2 if asked.get("now") else 1)
         return {"ok": True}
     if op == "configure_mixing":
         return await configure(duties, asked)
-    return {"error": f"op {op!r} is not known: use status, metrics, configure_mixing or stop"}
+    return {"error": f"op {op!r} is not known: use status, metrics, ready, configure_mixing or stop"}
+
+
+async def ready(duties: Duties) -> dict[str, Any]:
+    """Answers when the data plane receives."""
+    for _ in range(int(READY_WAIT_S / POLL_S)):
+        if duties.state() is not NodeState.STARTING:
+            return {"ok": duties.status().to_dict()}
+        await asyncio.sleep(POLL_S)
+    return {"error": f"the data plane was not ready in {READY_WAIT_S:.0f} s: see its log"}
 
 
 async def configure(duties: Duties, asked: dict[str, Any]) -> dict[str, Any]:

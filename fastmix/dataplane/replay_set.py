@@ -17,8 +17,9 @@ from fastmix.errors import ConfigError, ResourceExhausted
 HEADER_SIZE = 4096
 MAGIC = b"fastmix replay 1"
 LINE = 16
-LOAD = 0.75
-"""Share of a line's fingerprints that the promised capacity fills on average; at 0.75 a tag that finds no room is rarer than 1e-6."""
+LOAD = 10 / 16
+"""Share of the fingerprints that the promised capacity fills. Measured over 200,000 lines: no tag was refused as full up to 10/16, 1e-5 of
+them at 11/16, 2e-3 at 13/16."""
 
 
 class ReplaySet:

@@ -2,53 +2,30 @@
 
 import pickle
 
-from fastmix.config import MixingConfig
+from fastmix.config import TICK_SHARE, MixingConfig
 from fastmix.errors import ConfigError
-from fastmix.files.durations import duration_ns
-from fastmix.mixing import ClassRule, MixingLimits, MixingStrategy, resolve
+from fastmix.mixing import MixingLimits, MixingStrategy, resolve
 from fastmix.network import Network
 
-TICK_SHARE = 50
-"""A tick is at most 2 % of the mean delay: so much the mixer may add to a packet's delay."""
 TICK_LEAST_NS, TICK_MOST_NS = 50_000, 10_000_000
 
 
 def tick_of(mean_delay_ns: int) -> int:
-    """Time between two looks at the pool, in ns."""
+    """Time between two looks at the pool, in ns: at most 2 % of the mean delay, for so much the mixer may add to it."""
     return min(max(mean_delay_ns // TICK_SHARE, TICK_LEAST_NS), TICK_MOST_NS)
 
 
 def mixing_blob(mixing: MixingConfig, network: Network, number: int) -> bytes:
     """The pickled (strategy, limits) of a node. `ConfigError` where the strategy cannot be made or does not pickle."""
-    strategy, limits = make_strategy(mixing), make_limits(mixing, network, number)
+    strategy = resolve(mixing.strategy, **mixing.parameters)
+    strategy.prepare(network.classes)
+    limits = MixingLimits(**mixing.limits, upstreams=upstreams_of(network, number), tick_ns=tick_of(network.mean_delay_ns))
     try:
         blob = pickle.dumps((strategy, limits))
         pickle.loads(blob)
     except Exception as error:  # pickling runs the strategy's own code
         raise unpicklable(strategy, str(error)) from None
     return blob
-
-
-def make_strategy(mixing: MixingConfig) -> MixingStrategy:
-    """The strategy that the configuration names, with its options or its classes."""
-    if not mixing.classes:
-        return resolve(mixing.strategy, **mixing.options)
-    rules = [
-        ClassRule(make_strategy(each), each.min_batch_size, each.max_batch_size, each.max_latency) for each in mixing.classes
-    ]
-    return resolve(mixing.strategy, classes=rules)
-
-
-def make_limits(mixing: MixingConfig, network: Network, number: int) -> MixingLimits:
-    """The limits of a node at its place in the network."""
-    return MixingLimits(
-        min_batch_size=mixing.min_batch_size,
-        max_batch_size=mixing.max_batch_size,
-        max_latency_ns=duration_ns(mixing.max_latency),
-        floor=mixing.floor,
-        upstreams=upstreams_of(network, number),
-        tick_ns=tick_of(network.mean_delay_ns),
-    )
 
 
 def upstreams_of(network: Network, number: int) -> int:

@@ -18,6 +18,7 @@ from fastmix.dataplane.plane import DataPlane
 from fastmix.errors import ResourceExhausted
 from fastmix.network import Network
 from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data_plane
+from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.swap import check_swap
@@ -191,11 +192,6 @@ class Parent:
     def _warn(self, text: str | None) -> None:
         if text:
             log.warning("%s", text)
-
-
-def child_environment() -> dict[str, str]:
-    """This environment, with the import path as this process has it."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def signal_name(code: int) -> str:

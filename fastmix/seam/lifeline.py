@@ -6,6 +6,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_TIMERSLACK = 29
 
 
 def set_lifeline(parent_pid: int) -> None:
@@ -13,3 +14,8 @@ def set_lifeline(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent_pid:
         sys.exit(0)
+
+
+def set_timer_slack(slack_ns: int) -> None:
+    """How late the kernel may end a sleep of this process to join it with others."""
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, slack_ns, 0, 0, 0)

@@ -1,0 +1,180 @@
+"""`Mixnode`: a node that a Python program starts, asks and stops. It wires, and decides nothing.
+
+Nothing is forked in the user's program: the node is a process of its own, started with `python -m fastmix.process`. The two hold a
+socket pair; when the program ends, however it ends, the node drains and ends too.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import pickle
+import socket
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fastmix import errors
+from fastmix.config import MixingConfig, MixnodeConfig
+from fastmix.control.ask import LAST_METRICS, ask
+from fastmix.errors import FastmixError, NetworkFailure
+from fastmix.mixing import MixingStrategy
+from fastmix.network import Network
+from fastmix.process.environment import child_environment
+from fastmix.process.mixing import mixing_blob, unpicklable
+from fastmix.status import Metrics, NodeState, NodeStatus
+
+START_TIMEOUT_S = 90.0
+
+
+class Mixnode:
+    """One mix node.
+
+    ```python
+    async with Mixnode(MixnodeConfig.load("node.toml")) as node:
+        print(await node.get_status())
+    ```
+    """
+
+    def __init__(self, config: MixnodeConfig) -> None:
+        """Takes the configuration; `ConfigError` if its network file or its strategy is wrong. Nothing is started."""
+        self.config = config
+        self._network = Network.load(config.network)
+        self._network.node(config.number)
+        self._blob(config.mixing)
+        self._process: asyncio.subprocess.Process | None = None
+        self._owner: socket.socket | None = None
+        self._state = NodeState.STOPPED
+        self._last_metrics = Metrics()
+
+    @classmethod
+    def with_mixing_strategy(cls, config: MixnodeConfig, strategy: MixingStrategy) -> Self:
+        """A node with a strategy of your own. It travels pickled, so its class must be in a module that the node can import."""
+        mixing = config.mixing.model_copy(update={"strategy": strategy, "options": {}, "classes": ()})
+        return cls(config.model_copy(update={"mixing": mixing}))
+
+    async def start(self) -> None:
+        """Starts the node and returns once it receives.
+
+        Raises the error that keeps it from starting: `NetworkFailure` (port), `ConfigError` (files), `ResourceExhausted`, `CryptoError`.
+        """
+        if self._process is not None and self._process.returncode is None:
+            raise FastmixError(f"node {self.config.node_id} is running: stop it before starting it again")
+        ours, theirs = socket.socketpair()
+        config_fd = os.memfd_create("fastmix-config")
+        os.write(config_fd, pickle.dumps(self.config))
+        os.lseek(config_fd, 0, os.SEEK_SET)
+        fds = (config_fd, theirs.fileno())
+        self._state = NodeState.STARTING
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "fastmix.process", *map(str, fds), pass_fds=fds, env=child_environment(),
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(config_fd)
+            theirs.close()
+        self._owner = ours
+        await self._wait_until_ready(ours)
+        self._state = NodeState.RUNNING
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Drains the node and waits for its end; `now` drops what still waits. Does nothing on a node that is not running."""
+        process, owner = self._process, self._owner
+        if process is None or owner is None:
+            return
+        if process.returncode is None:
+            self._state = NodeState.DRAINING
+            try:
+                await asyncio.to_thread(ask, self.config.state_dir, "stop", now=now)
+            except NetworkFailure:
+                process.terminate()
+        code = await process.wait()
+        owner.close()
+        self._read_last_metrics()
+        self._process = self._owner = None
+        self._state = NodeState.STOPPED if code == 0 else NodeState.FAILED
+
+    async def get_status(self) -> NodeStatus:
+        """The node now. A node that has not been started, or has ended, says so."""
+        if self._process is None or self._process.returncode is not None:
+            failed = self._process is not None and self._process.returncode != 0
+            return NodeStatus(self.config.node_id, NodeState.FAILED if failed else self._state)
+        answer = await asyncio.to_thread(ask, self.config.state_dir, "status")
+        return NodeStatus(**{**answer, "state": NodeState(answer["state"])})
+
+    def get_metrics(self) -> Metrics:
+        """A consistent set of counters, of now; of its last moment if the node has ended."""
+        if self._process is not None and self._process.returncode is None:
+            try:
+                self._last_metrics = Metrics(**ask(self.config.state_dir, "metrics"))
+            except NetworkFailure:
+                self._read_last_metrics()
+        return self._last_metrics
+
+    async def configure_mixing(self, mixing: MixingConfig | MixingStrategy) -> None:
+        """Another strategy or other limits on the running node; no packet is lost. `ConfigError`: refused, the old one stays."""
+        if isinstance(mixing, MixingStrategy):
+            mixing = self.config.mixing.model_copy(update={"strategy": mixing, "options": {}, "classes": ()})
+        blob = base64.b64encode(self._blob(mixing)).decode()
+        try:
+            await asyncio.to_thread(ask, self.config.state_dir, "configure_mixing", blob=blob)
+        except NetworkFailure:
+            raise
+        except FastmixError as error:
+            raise errors.ConfigError(str(error)) from None
+        self.config = self.config.model_copy(update={"mixing": mixing})
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    def _blob(self, mixing: MixingConfig) -> bytes:
+        strategy = mixing.strategy
+        if isinstance(strategy, MixingStrategy) and type(strategy).__module__ == "__main__":
+            raise unpicklable(strategy, "its class is in the main script, which the node does not import")
+        return mixing_blob(mixing, self._network, self.config.number)
+
+    async def _wait_until_ready(self, owner: socket.socket) -> None:
+        """One line comes: the node is ready, or why it is not."""
+        owner.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(owner, b'{"op": "ready"}\n')
+        try:
+            line = await asyncio.wait_for(read_line(loop, owner), START_TIMEOUT_S)
+        except (TimeoutError, asyncio.CancelledError):
+            await self._give_up(owner)
+            raise
+        if line and "error" not in json.loads(line):
+            return
+        await self._give_up(owner)
+        answer = json.loads(line) if line else {"error": "the node ended before it was ready: see its log"}
+        raise getattr(errors, answer.get("kind", ""), FastmixError)(answer["error"])
+
+    async def _give_up(self, owner: socket.socket) -> None:
+        owner.close()
+        self._state = NodeState.FAILED
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.terminate()
+            await self._process.wait()
+
+    def _read_last_metrics(self) -> None:
+        path: Path = self.config.state_dir / LAST_METRICS
+        if path.exists():
+            self._last_metrics = Metrics(**json.loads(path.read_bytes()))
+
+
+async def read_line(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> bytes:
+    """Bytes up to the first line's end; empty if the other side ended before."""
+    line = b""
+    while not line.endswith(b"\n"):
+        part = await loop.sock_recv(connection, 4096)
+        if not part:
+            return b""
+        line += part
+    return line
