@@ -24,7 +24,8 @@ void fm_road_commit(struct fm_road *r) {
     __atomic_store_n(&r->page->generation, next, __ATOMIC_RELEASE);
 }
 
-/* The state column is the truth about slots, the last committed copy the truth about everything else. A packet that was counted as
+/* The state column is the truth about slots, the last committed copy the truth about everything else. A packet that was
+ * counted as
  * received, has no outcome and is not pooled was in the hands of the process that died: drop_crash. */
 void fm_road_recover(struct fm_road *r) {
     struct fm_arena *a = &r->arena;
@@ -101,7 +102,8 @@ static void nap(int64_t ns) {
     if (ns > 0) clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
-/* Full batches follow each other at once. After a short one a nap lets the next batch gather: waking for each datagram costs more than
+/* Full batches follow each other at once. After a short one a nap lets the next batch gather: waking for each datagram costs
+ * more than
  * the 0.2 ms. With nothing there, wait in the kernel. */
 void fm_road_run(struct fm_road *r, int64_t until_ns) {
     uint32_t wake = r->command->wake;

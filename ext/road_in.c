@@ -1,4 +1,5 @@
-/* The road in: receive -> length -> link -> verify -> window -> slot -> decrypt -> key -> unwrap check -> replay -> unwrap apply -> route -> pool.
+/* The road in: receive -> length -> link -> verify -> window -> slot -> decrypt -> key -> unwrap check -> replay -> unwrap
+ * apply -> route -> pool.
  * No X25519 before link authentication; junk never takes a slot. */
 #include <string.h>
 

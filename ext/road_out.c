@@ -1,4 +1,5 @@
-/* The road out: pooled -> leaving -> counters committed -> sealed in place -> sending -> sent. A slot that was leaving is never sent by
+/* The road out: pooled -> leaving -> counters committed -> sealed in place -> sending -> sent. A slot that was leaving is
+ * never sent by
  * a later process, and no (key, nonce) is used twice: the counter after a batch is stored before the batch is sealed. */
 #include <string.h>
 

@@ -1,6 +1,7 @@
 """`Mixnode`: a node that a Python program starts, asks and stops. It wires, and decides nothing.
 
-Nothing is forked in the user's program: the node is a process of its own, started with `python -m fastmix.process`. The two hold a
+Nothing is forked in the user's program: the node is a process of its own, started with `python -m fastmix.process`. The two
+hold a
 socket pair; when the program ends, however it ends, the node drains and ends too.
 """
 
@@ -57,7 +58,8 @@ class Mixnode:
     async def start(self) -> None:
         """Starts the node and returns once it receives.
 
-        Raises the error that keeps it from starting: `NetworkFailure` (port), `ConfigError` (files), `ResourceExhausted`, `CryptoError`.
+        Raises the error that keeps it from starting: `NetworkFailure` (port), `ConfigError` (files), `ResourceExhausted`,
+        `CryptoError`.
         """
         if self._process is not None and self._process.returncode is None:
             raise FastmixError(f"node {self.config.node_id} is running: stop it before starting it again")

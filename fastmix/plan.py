@@ -26,7 +26,8 @@ class NetworkPlan:
     link_secrets: tuple[bytes, ...] = field(repr=False)
 
     def write(self, directory: Path) -> "NetworkPlan":
-        """Writes `network.toml`, `secrets/node-N`, `secrets/client-N`, `secrets/link-N` into a new directory; the plan with its path."""
+        """Writes `network.toml`, `secrets/node-N`, `secrets/client-N`, `secrets/link-N` into a new directory; the plan with
+        its path."""
         (directory / "secrets").mkdir(mode=0o700, parents=True)
         path = directory / "network.toml"
         path.write_text(self.network.dumps())
@@ -53,7 +54,8 @@ def plan_network(
     mean_delay_ns: int = 50_000_000,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> NetworkPlan:
-    """A plan for three layers of node addresses. Clients take the exits in turn. `entropy` gives n random bytes (a seeded one: tests only)."""
+    """A plan for three layers of node addresses. Clients take the exits in turn. `entropy` gives n random bytes (a seeded
+    one: tests only)."""
     nodes: list[Node] = []
     secrets: Secrets = {}
     for layer, addresses in enumerate(layers, 1):

@@ -45,7 +45,8 @@ class MemoryNode:
     """One data plane between rings. Everything but sockets, processes and disk is the node's own."""
 
     def __init__(
-        self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096, replay_capacity: int = 200_000,
+        self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096, replay_capacity:
+        int = 200_000,
         batch: int = 256,
     ) -> None:  # fmt: skip
         network = plan.network
@@ -172,4 +173,3 @@ class MemoryNetwork:
 
 def _region(name: str, sections: Any) -> Region:
     return Region(create_memory(f"fastmix-test-{name}", sections), sections)
-

@@ -1,4 +1,5 @@
-/* The road: receive -> open -> unwrap -> replay -> pool, and leave: seal -> send. One worker's state; no allocation after start. */
+/* The road: receive -> open -> unwrap -> replay -> pool, and leave: seal -> send. One worker's state; no allocation after
+ * start. */
 #ifndef FM_ROAD_H
 #define FM_ROAD_H
 
@@ -7,7 +8,10 @@
 #include "fm_seam.h"
 #include "fm_sphinx.h"
 
-enum fm_fail { FM_FAIL_NONE, FM_FAIL_RECEIVED, FM_FAIL_OPENED, FM_FAIL_POOLED, FM_FAIL_LEAVING, FM_FAIL_SEALED, FM_FAIL_SENT, FM_FAIL_COMMITTED };
+enum fm_fail {
+    FM_FAIL_NONE, FM_FAIL_RECEIVED, FM_FAIL_OPENED, FM_FAIL_POOLED, FM_FAIL_LEAVING, FM_FAIL_SEALED, FM_FAIL_SENT,
+    FM_FAIL_COMMITTED
+};
 enum fm_state { FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING, FM_SENDING };
 
 struct fm_arena {

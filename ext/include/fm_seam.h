@@ -1,4 +1,5 @@
-/* Memory that two processes share. The Python side is fastmix/seam/layout.py; fastmix.dataplane compares sizes and offsets at import. */
+/* Memory that two processes share. The Python side is fastmix/seam/layout.py; fastmix.dataplane compares sizes and offsets
+ * at import. */
 #ifndef FM_SEAM_H
 #define FM_SEAM_H
 
@@ -10,14 +11,16 @@
 
 enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX = 64, FM_NO_LINK = 0xffff };
 
-/* Counters, in the order of fastmix/seam/counters.py; drop reasons follow from FM_COUNT_DROPS on, in the order of the verdicts. */
+/* Counters, in the order of fastmix/seam/counters.py; drop reasons follow from FM_COUNT_DROPS on, in the order of the
+ * verdicts. */
 enum fm_count {
     FM_COUNT_RECEIVED, FM_COUNT_ORIGINATED, FM_COUNT_FORWARDED, FM_COUNT_DELIVERED, FM_COUNT_ABSORBED_COVER, FM_COUNT_POOLED,
     FM_COUNT_IN_STAGE, FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_CRASH_UNCERTAIN,
     FM_COUNT_RESTARTS, FM_COUNT_DROPS /* + verdict - 1 */
 };
 
-/* Two copies and a generation: the data plane writes copy[(generation + 1) & 1], then adds one. copy[generation & 1] is always a consistent
+/* Two copies and a generation: the data plane writes copy[(generation + 1) & 1], then adds one. copy[generation & 1] is
+ * always a consistent
  * set, also after a kill -9; a reader that finds the generation changed reads again. */
 struct fm_counter_page {
     uint64_t generation;

@@ -22,7 +22,9 @@ def ask(state_dir: Path, op: str, timeout_s: float = 15.0, **more: object) -> An
             connection.sendall(json.dumps({"op": op, **more}).encode() + b"\n")
             line = connection.makefile("rb").readline()
     except OSError as error:
-        raise NetworkFailure(f"no node answers at {path} ({error.strerror or error}): is it running, with this state_dir?") from None
+        raise NetworkFailure(
+            f"no node answers at {path} ({error.strerror or error}): is it running, with this state_dir?"
+        ) from None
     if not line:
         raise NetworkFailure(f"the node at {path} closed the connection: it is ending")
     answer = json.loads(line)

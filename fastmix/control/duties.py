@@ -40,7 +40,8 @@ class Duties:
     owner: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Reads the node's own secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is wrong."""
+        """Reads the node's own secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is
+        wrong."""
         secret = read_secret(self.config.secret_file)
         check_secret(self.network, self.config, secret)
         self.counters = CounterPage(self.page.bytes("counters"))
@@ -132,7 +133,8 @@ def check_secret(network: Network, config: MixnodeConfig, secret: bytes) -> None
     """The secret must be the one whose public half the network file names."""
     if X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw() != network.node(config.number).sphinx_public:
         raise ConfigError(
-            f"{config.secret_file}: not the secret of {end_name(config.number)}, whose sphinx_public in {network.path} is another: "
+            f"{config.secret_file}: not the secret of {end_name(config.number)}, whose sphinx_public in {network.path} is "
+            "another: "
             "name the right file, or put the new public key into the network file of all nodes"
         )
 

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastmix.errors import ResourceExhausted
 from fastmix.links.static import LinkRoot
@@ -15,7 +17,9 @@ from fastmix.udp.address import pack_address
 MASK_PERSONAL = b"fastmix-mask-key"
 
 
-def publish_snapshot(region: Region, network: Network, secret: bytes, roots: Sequence[LinkRoot], pool_slots: int, key_slot: int = 0) -> None:
+def publish_snapshot(
+    region: Region, network: Network, secret: bytes, roots: Sequence[LinkRoot], pool_slots: int, key_slot: int = 0
+) -> None:
     """Publishes one live key and all links, in the order of `roots`: a link keeps its number as long as the node runs.
 
     `ResourceExhausted` where there are more links than the data plane has room for.
@@ -43,7 +47,7 @@ def class_limits(pool_slots: int, classes: int) -> list[int]:
     return [each] * classes + [0] * (CLASSES_MAX - classes)
 
 
-def write_routes(routes: np.ndarray, network: Network, roots: Sequence[LinkRoot]) -> None:  # type: ignore[type-arg]
+def write_routes(routes: npt.NDArray[np.uint16], network: Network, roots: Sequence[LinkRoot]) -> None:
     """routes u16[65536]: mixnode index -> link; each class's index of a neighbour leads to it."""
     routes[:] = NO_LINK
     at = {root.peer: link for link, root in enumerate(roots)}
@@ -54,7 +58,7 @@ def write_routes(routes: np.ndarray, network: Network, roots: Sequence[LinkRoot]
             routes[first : first + network.classes] = link
 
 
-def write_link(record: np.ndarray, root: LinkRoot) -> None:  # type: ignore[type-arg]
+def write_link(record: npt.NDArray[Any], root: LinkRoot) -> None:
     """One `SNAPSHOT_LINK`."""
     record["index_in"], record["index_out"] = root.receiver_index_in, root.receiver_index_out
     record["peer_id"][0] = np.frombuffer(root.peer, np.uint8)

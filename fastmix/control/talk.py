@@ -1,6 +1,8 @@
-"""How others ask a node: one JSON object a line, over the socket in the state directory or the pair of a program that started the node.
+"""How others ask a node: one JSON object a line, over the socket in the state directory or the pair of a program that
+started the node.
 
-`{"op": "status" | "metrics" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or `{"error": "..."}`.
+`{"op": "status" | "metrics" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or
+`{"error": "..."}`.
 """
 
 import asyncio
@@ -21,7 +23,8 @@ READY_WAIT_S = 60.0
 
 
 async def serve(duties: Duties, state_dir: Path, api_fd: int | None) -> asyncio.Server:
-    """Listens in the state directory (mode 0600) and, where a program holds the node, on its socket pair: its end drains the node."""
+    """Listens in the state directory (mode 0600) and, where a program holds the node, on its socket pair: its end drains the
+    node."""
     path = state_dir / SOCKET_NAME
     path.unlink(missing_ok=True)
     server = await asyncio.start_unix_server(lambda r, w: converse(duties, r, w), str(path), limit=LINE_MAX)

@@ -3,6 +3,8 @@
 At import the shared structures of C are compared with `fastmix.seam`: neither side can change alone.
 """
 
+from typing import Any
+
 from fastmix.dataplane import _road
 from fastmix.packet.verdict import Verdict
 from fastmix.seam.counters import COUNTER_AT, COUNTERS_MAX
@@ -11,7 +13,7 @@ from fastmix.seam.layout import SHARED
 
 def _compare() -> None:
     for name, offsets in _road.layouts().items():
-        fields = SHARED[name].fields or {}
+        fields: Any = SHARED[name].fields or {}
         ours = {field: int(fields[field][1]) for field in offsets if field} | {"": SHARED[name].itemsize}
         if ours != offsets:
             raise ImportError(f"shared structure {name}: C has {offsets}, Python has {ours}: build fastmix again")

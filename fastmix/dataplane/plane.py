@@ -55,7 +55,8 @@ class DatagramIo(Protocol):
 class DataPlane:
     """One worker and the mixer over shared memory.
 
-    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; io: sockets or rings behind a `struct fm_io`, whose address it names. The
+    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; io: sockets or rings behind
+    a `struct fm_io`, whose address it names. The
     page's `mixing` section must hold a strategy. Call `recover`, `adopt`, then `mix` after each receiving.
     """
 

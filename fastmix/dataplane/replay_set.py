@@ -1,6 +1,8 @@
-"""Where the replay set of a key lives: a file in the state directory that outlives every process. Road: unwrap check → **here** → unwrap apply.
+"""Where the replay set of a key lives: a file in the state directory that outlives every process. Road: unwrap check →
+**here** → unwrap apply.
 
-The file holds a header with the random key of its tags, then lines of sixteen 32-bit fingerprints (`ext/include/fm_replay.h`). It belongs to one
+The file holds a header with the random key of its tags, then lines of sixteen 32-bit fingerprints
+(`ext/include/fm_replay.h`). It belongs to one
 mix key. A kill -9 of everything keeps it; on a tmpfs a reboot loses it together with the keys.
 """
 
@@ -18,7 +20,8 @@ HEADER_SIZE = 4096
 MAGIC = b"fastmix replay 1"
 LINE = 16
 LOAD = 10 / 16
-"""Share of the fingerprints that the promised capacity fills. Measured over 200,000 lines: no tag was refused as full up to 10/16, 1e-5 of
+"""Share of the fingerprints that the promised capacity fills. Measured over 200,000 lines: no tag was refused as full up to
+10/16, 1e-5 of
 them at 11/16, 2e-3 at 13/16."""
 
 

@@ -10,7 +10,8 @@ LOCK = "fastmix-jit.lock"
 
 
 def warm_jit() -> None:
-    """Loads the mixer's compiled kernels, or compiles them into the cache. One process at a time: the others wait and then only load."""
+    """Loads the mixer's compiled kernels, or compiles them into the cache. One process at a time: the others wait and then
+    only load."""
     try:
         file = (Path(tempfile.gettempdir()) / LOCK).open("a")
     except PermissionError:  # another user's lock guards another cache

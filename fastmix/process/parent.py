@@ -1,6 +1,7 @@
 """The parent process: `fastmix run`. Holds sockets and memory, no keys; starts both children and starts them again.
 
-One thread. It imports and compiles all that the data plane needs, then forks it, so that after a kill the next one is there at once.
+One thread. It imports and compiles all that the data plane needs, then forks it, so that after a kill the next one is there
+at once.
 """
 
 import json
@@ -57,7 +58,8 @@ class Child:
 
 
 class Parent:
-    """A node. `owner_fd`: the socket of the program that started it, if one did; `on_ready` is called once; `hook`: tests only."""
+    """A node. `owner_fd`: the socket of the program that started it, if one did; `on_ready` is called once; `hook`: tests
+    only."""
 
     def __init__(
         self, config: MixnodeConfig, *, owner_fd: int | None = None, on_ready: Callable[[UdpEndpoint], None] | None = None,
@@ -97,12 +99,16 @@ class Parent:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             (state_dir / "lock").touch(0o600)
         except OSError as error:
-            raise ResourceExhausted(f"state_dir {state_dir}: {error.strerror}: name a directory that this user can write") from None
+            raise ResourceExhausted(
+                f"state_dir {state_dir}: {error.strerror}: name a directory that this user can write"
+            ) from None
         self._warn(check_swap(state_dir, self.config.allow_swap))
 
     def _make_memory(self, blob: bytes, hook: Callable[[DataPlane], None] | None) -> None:
         geometry, capacity = self.network.geometry, self.config.pool_slots
-        self.arena = Region(create_memory("fastmix-arena", arena_sections(geometry, capacity)), arena_sections(geometry, capacity))
+        self.arena = Region(
+            create_memory("fastmix-arena", arena_sections(geometry, capacity)), arena_sections(geometry, capacity)
+        )
         self.page = Region(create_memory("fastmix-page", page_sections()), page_sections())
         self.secret_fd = create_memory("fastmix-secret", secret_sections())
         mixing = self.page["mixing"]

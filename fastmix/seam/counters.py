@@ -1,6 +1,7 @@
 """Counters: their names, their order, and the page that shows them.
 
-The page holds two copies and a generation. The data plane writes the copy that is not current, then adds one to the generation, so
+The page holds two copies and a generation. The data plane writes the copy that is not current, then adds one to the
+generation, so
 the current copy is a consistent set at any moment, also after a kill -9. The C side is `struct fm_counter_page`.
 """
 

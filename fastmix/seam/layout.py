@@ -1,4 +1,5 @@
-"""NumPy layouts of the C structures that processes share (`ext/include/fm_seam.h`). `fastmix.dataplane` compares sizes and offsets at import."""
+"""NumPy layouts of the C structures that processes share (`ext/include/fm_seam.h`). `fastmix.dataplane` compares sizes and
+offsets at import."""
 
 import numpy as np
 
@@ -52,5 +53,11 @@ SNAPSHOT_COPY = np.dtype(
 SNAPSHOT = np.dtype([("generation", "<u8"), ("pad", "<u8", 7), ("copy", SNAPSHOT_COPY, 2)])
 COMMAND = np.dtype([("drain", "<u4"), ("wake", "<u4"), ("pad", "<u4", 14)])
 
-SHARED = {"link_state": LINK_STATE, "snapshot_link": SNAPSHOT_LINK, "snapshot_copy": SNAPSHOT_COPY, "snapshot": SNAPSHOT, "command": COMMAND}
+SHARED = {
+    "link_state": LINK_STATE,
+    "snapshot_link": SNAPSHOT_LINK,
+    "snapshot_copy": SNAPSHOT_COPY,
+    "snapshot": SNAPSHOT,
+    "command": COMMAND,
+}
 """Structures whose sizes and field offsets are compared with C."""

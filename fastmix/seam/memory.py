@@ -6,6 +6,7 @@ A region has no name in any file system: when the last process that holds it end
 import ctypes
 import mmap
 import os
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ MIXING = np.dtype(
 PROCESS_WORDS = np.dtype([("ready", "<u4"), ("drained", "<u4"), ("data_pid", "<i4"), ("control_pid", "<i4"), ("reserved", "<u4")])
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 
-Sections = list[tuple[str, np.dtype, int]]  # type: ignore[type-arg]
+Sections = list[tuple[str, np.dtype[Any], int]]
 
 
 def page_sections() -> Sections:
@@ -73,7 +74,8 @@ def _offsets(sections: Sections) -> tuple[list[int], int]:
 
 
 class Region:
-    """One mapped memfd; `region["name"]` is the array of that section. Closing it needs no views left alive: processes just end."""
+    """One mapped memfd; `region["name"]` is the array of that section. Closing it needs no views left alive: processes just
+    end."""
 
     def __init__(self, fd: int, sections: Sections) -> None:
         offsets, self.size = _offsets(sections)
@@ -84,12 +86,12 @@ class Region:
             for (name, dtype, count), offset in zip(sections, offsets, strict=True)
         }
 
-    def __getitem__(self, name: str) -> npt.NDArray[np.void]:
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._views[name]
 
     def bytes(self, name: str) -> memoryview:
         """The memory of one section."""
-        return memoryview(self._views[name]).cast("B")
+        return memoryview(self._views[name].view(np.uint8))
 
     def keep_private(self) -> None:
         """Locks the memory out of swap, core dumps and forked children. Raises `OSError` where the lock limit is too small."""
