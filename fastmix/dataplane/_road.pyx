@@ -69,8 +69,8 @@ cdef extern from "fm_road.h" nogil:
         uint64_t *sink_head
         const uint64_t *sink_tail
         uint8_t *sink_rows
-        uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch, free_count, inbox_count,
-        ring_stride
+        uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch, free_count, inbox_count
+        uint32_t ring_stride
         int64_t tick_ns, nap_ns
         uint32_t *free_slots
         uint32_t *inbox
@@ -93,17 +93,15 @@ cdef extern from *:
     #define AT(type, field) {#field, offsetof(struct type, field)}
     struct fm_offset { const char *field; size_t at; };
     static const struct fm_offset link_state[] = {AT(fm_link_state, send_counter), AT(fm_link_state, send_limit),
-    AT(fm_link_state, lock),
-        AT(fm_link_state, address), AT(fm_link_state, window), {"", sizeof(struct fm_link_state)}};
+        AT(fm_link_state, lock), AT(fm_link_state, address), AT(fm_link_state, window), {"", sizeof(struct fm_link_state)}};
     static const struct fm_offset snapshot_link[] = {AT(fm_snapshot_link, index_in), AT(fm_snapshot_link, index_out),
         AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, address), AT(fm_snapshot_link, recv),
         AT(fm_snapshot_link, send), {"", sizeof(struct fm_snapshot_link)}};
     static const struct fm_offset snapshot_copy[] = {AT(fm_snapshot_copy, link_count), AT(fm_snapshot_copy, classes),
         AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys),
-        AT(fm_snapshot_copy, routes),
-        AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
-    static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy), {"", sizeof(struct
-    fm_snapshot)}};
+        AT(fm_snapshot_copy, routes), AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
+    static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy),
+        {"", sizeof(struct fm_snapshot)}};
     static const struct fm_offset command[] = {AT(fm_command, drain), AT(fm_command, wake), {"", sizeof(struct fm_command)}};
     """
     struct fm_offset:
@@ -152,8 +150,7 @@ cdef class Road:
     """One worker's road over shared arrays, all of which it keeps alive.
 
     arena: the arrays of `fastmix.seam.memory.arena_sections`; page: those of `page_sections`; io_address: address of a
-    `struct fm_io`;
-    scratch: locked u8 array of `scratch_size()` zero bytes; batch: datagrams a receive call, 1..256.
+    `struct fm_io`; scratch: locked u8 array of `scratch_size()` zero bytes; batch: datagrams a receive call, 1..256.
     """
 
     cdef fm_road *road
@@ -169,8 +166,7 @@ cdef class Road:
         free(self.road)
 
     def __init__(self, geometry, other_frame_size, arena, page, io_address, scratch, *, batch=256, tick_ns=1_000_000,
-    nap_ns=200_000,
-                 lookup_seed=0):
+                 nap_ns=200_000, lookup_seed=0):
         if not 1 <= batch <= FM_BATCH_MAX:
             raise ValueError(f"batch {batch} is out of range: use 1 to {FM_BATCH_MAX}")
         self.road.kernels = <const fm_kernels *><uintptr_t>active().address

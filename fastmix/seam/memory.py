@@ -91,7 +91,7 @@ class Region:
 
     def bytes(self, name: str) -> memoryview:
         """The memory of one section."""
-        return memoryview(self._views[name].view(np.uint8))
+        return self._views[name].view(np.uint8).data
 
     def keep_private(self) -> None:
         """Locks the memory out of swap, core dumps and forked children. Raises `OSError` where the lock limit is too small."""
