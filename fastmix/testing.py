@@ -23,11 +23,11 @@ from fastmix.network import End, Network
 from fastmix.packet.geometry import COUNTER_END
 from fastmix.plan import NetworkPlan
 from fastmix.process.mixing import mixing_blob, tick_of
+from fastmix.seam.address import address_pair, pack_address
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections
 from fastmix.status import Metrics
 from fastmix.udp._rings import MemoryIo
-from fastmix.udp.address import address_pair, pack_address
 
 Place = tuple[str, int]
 Receiver = Callable[[int, bytes], Iterable[tuple[Place, bytes]]]

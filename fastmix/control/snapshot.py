@@ -10,9 +10,9 @@ import numpy.typing as npt
 from fastmix.errors import ResourceExhausted
 from fastmix.links.static import LinkRoot
 from fastmix.network import Network, link_id
+from fastmix.seam.address import pack_address
 from fastmix.seam.layout import CLASSES_MAX, LINKS_MAX, NO_LINK
 from fastmix.seam.memory import Region
-from fastmix.udp.address import pack_address
 
 MASK_PERSONAL = b"fastmix-mask-key"
 

@@ -1,9 +1,8 @@
-"""Where the replay set of a key lives: a file in the state directory that outlives every process. Road: unwrap check →
-**here** → unwrap apply.
+"""Where the replay set of a key lives: a file in the state directory that outlives every process.
 
-The file holds a header with the random key of its tags, then lines of sixteen 32-bit fingerprints
-(`ext/include/fm_replay.h`). It belongs to one
-mix key. A kill -9 of everything keeps it; on a tmpfs a reboot loses it together with the keys.
+Road: unwrap check → **here** → unwrap apply. The file holds a header with the random key of its tags, then lines of sixteen
+32-bit fingerprints (`ext/include/fm_replay.h`). It belongs to one mix key. A kill -9 of everything keeps it; on a tmpfs a
+reboot loses it together with the keys.
 """
 
 import hashlib

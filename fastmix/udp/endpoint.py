@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from fastmix.errors import NetworkFailure
+from fastmix.files.addresses import format_address
 from fastmix.udp._mmsg import UdpIo
-from fastmix.udp.address import format_address
 
 # Linux's numbers, where the socket module has no name.
 SO_SNDBUFFORCE = 32
@@ -80,7 +80,7 @@ class UdpEndpoint:
         if asked is None or granted >= asked:
             return None
         return (
-            f"UDP {format_address(*self.address)} has a receive buffer of {granted} bytes, not {asked}: "
+            f"UDP {format_address(self.address)} has a receive buffer of {granted} bytes, not {asked}: "
             f"bursts may be lost; set `sysctl net.core.rmem_max={asked}` or grant CAP_NET_ADMIN"
         )
 
@@ -157,4 +157,4 @@ def bind_failure(host: str, port: int, error: OSError) -> NetworkFailure:
     """The error with address and remedy."""
     code = error.errno or 0
     remedy = REMEDIES.get(code) or (os.strerror(code) if code else str(error))
-    return NetworkFailure(f"cannot bind UDP {format_address(host, port)}: {remedy}")
+    return NetworkFailure(f"cannot bind UDP {format_address((host, port))}: {remedy}")
