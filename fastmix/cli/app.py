@@ -23,6 +23,7 @@ network.command("fastmix.cli.network:check", name="check", help="Check a network
 
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
 app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
+app.command("fastmix.cli.status:status", name="status", help="Ask a running node how it is.")
 app.command(keys)
 app.command(network)
 app.command("fastmix.cli.explain:explain", name="explain", help="Say what a verdict means, such as drop_mac.")

@@ -107,13 +107,19 @@ class DataPlane:
         slots = self.road.take_inbox()
         if len(slots):
             self.pool.add(slots)
-        if self.pool.draining and now_ns >= self._drain_end_ns:
+        left = self._let_go(now_ns)
+        if now_ns >= self._drain_end_ns:
+            while self._let_go(now_ns):
+                continue
             self.drop_rest()
-            return 0
+        self.publish()
+        return left
+
+    def _let_go(self, now_ns: int) -> int:
+        """One batch: drawn order, grouped by link, sealed, sent."""
         leaving = self.pool.release(now_ns)
         if len(leaving):
             self.road.leave(by_link(leaving, self.arena["link"])[0])
-        self.publish()
         return len(leaving)
 
     def next_due_ns(self, now_ns: int) -> int:

@@ -5,6 +5,7 @@ import pickle
 from fastmix.config import TICK_SHARE, MixingConfig
 from fastmix.errors import ConfigError
 from fastmix.mixing import MixingLimits, MixingStrategy, resolve
+from fastmix.mixing.rules import class_rules
 from fastmix.network import Network
 
 TICK_LEAST_NS, TICK_MOST_NS = 50_000, 10_000_000
@@ -18,8 +19,8 @@ def tick_of(mean_delay_ns: int) -> int:
 def mixing_blob(mixing: MixingConfig, network: Network, number: int) -> bytes:
     """The pickled (strategy, limits) of a node. `ConfigError` where the strategy cannot be made or does not pickle."""
     strategy = resolve(mixing.strategy, **mixing.parameters)
-    strategy.prepare(network.classes)
     limits = MixingLimits(**mixing.limits, upstreams=upstreams_of(network, number), tick_ns=tick_of(network.mean_delay_ns))
+    class_rules(strategy, limits, network.classes)
     try:
         blob = pickle.dumps((strategy, limits))
         pickle.loads(blob)

@@ -1,0 +1,52 @@
+"""`fastmix status`: state and counters of a running node."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fastmix.cli.output import print_json, print_table
+from fastmix.control.ask import ask
+from fastmix.errors import ConfigError
+from fastmix.status import Metrics
+
+
+def status(node: Path, /, *, json: bool = False) -> None:
+    """Ask a running node for its state and counters.
+
+    Parameters
+    ----------
+    node
+        The node's configuration file, or its state directory.
+    json
+        Print one JSON object.
+    """
+    state_dir = node if node.is_dir() else state_dir_of(node)
+    told, metrics = ask(state_dir, "status"), Metrics(**ask(state_dir, "metrics"))
+    if json:
+        print_json({"status": told, "metrics": metrics.to_dict()})
+        return
+    print_table([(name.replace("_", " "), value) for name, value in rows(told, metrics)])
+
+
+def state_dir_of(config: Path) -> Path:
+    """The state directory that a configuration file names, without reading the rest of it."""
+    try:
+        return config.parent / str(tomllib.loads(config.read_text())["state_dir"])
+    except OSError as error:
+        raise ConfigError(f"{config}: {error.strerror}: name the node's configuration file or its state directory") from None
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{config}: no state_dir to be found ({error}): name the node's configuration file") from None
+
+
+def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
+    """What a person wants to see: who, since when, what came and went, what was dropped and why."""
+    drops = [(reason, n) for reason, n in metrics.dropped.items() if n]
+    return [
+        ("node", told["node_id"]),
+        ("state", told["state"]),
+        ("uptime", f"{told['uptime']:.0f} s"),
+        ("links heard", told["active_connections"]),
+        *metrics.counters.items(),
+        *drops,
+        ("conservation", metrics.conservation or "exact"),
+    ]
