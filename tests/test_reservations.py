@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastmix.control.reservations import BLOCK, Reservations, Reserved
+from fastmix.links.reservations import BLOCK, Reservations, Reserved
 from fastmix.errors import CryptoError, ResourceExhausted
 from fastmix.packet.geometry import COUNTER_END
 

@@ -10,7 +10,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
-from fastmix.control.reservations import Reservations
+from fastmix.links.reservations import Reservations
 from fastmix.control.snapshot import publish_snapshot
 from fastmix.errors import ConfigError
 from fastmix.files.secret import read_secret

@@ -1,0 +1,261 @@
+"""`Client`: a session on an asyncio loop, with a UDP socket."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fastmix.client.address import Address
+from fastmix.client.counters import ClientCounters
+from fastmix.client.draw import Draw, Entropy
+from fastmix.client.inbox import InboxLimits
+from fastmix.client.packets import Observer
+from fastmix.client.session import Event, Message, Sent, Session, TimedOut
+from fastmix.client.wire import Wire
+from fastmix.errors import BatchTimeout, ConfigError, NetworkFailure
+from fastmix.files.secret import read_secret
+from fastmix.network import Network
+from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
+
+TICK = 0.005
+"""Seconds between two looks at socket and slots."""
+SEND_RATE = 50.0
+"""Packets a second, real or cover."""
+TIMEOUT = 60.0
+"""Seconds that a message has to be acknowledged."""
+REPLY_SURBS = 3
+"""SURBs of a message that asks for an answer without saying of what size: they fit into its first packet."""
+DRAIN_READS = 64
+"""Most batches of datagrams taken in one tick."""
+
+
+class Client:
+    """A leaf of the network: `async with Client(network, peer_id, secret) as client`.
+
+    Sends at a constant rate, messages or cover, from `start` to `stop`; runs on the loop that started it.
+    """
+
+    def __init__(
+        self,
+        network: Network | str | Path,
+        peer_id: bytes | str,
+        secret: bytes | str | Path,
+        *,
+        bind: tuple[str, int] = ("127.0.0.1", 0),
+        send_rate: float = SEND_RATE,
+        state_file: str | Path | None = None,
+        retransmit_after: float | None = None,
+        limits: InboxLimits | None = None,
+        observer: Observer | None = None,
+        entropy: Entropy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
+
+        `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
+        bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `state_file`: where the link counters are
+        reserved, by default beside the network file. `retransmit_after`: shortest retransmission time in seconds, by default 60
+        mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for
+        tests. `clock`: a steady one, in seconds.
+        """
+        network = network if isinstance(network, Network) else Network.load(network)
+        self._peer_id = _peer_id(peer_id)
+        self._session = Session(
+            network,
+            self._peer_id,
+            secret if isinstance(secret, bytes) else read_secret(secret),
+            send_rate=send_rate,
+            retransmit_after=retransmit_after,
+            limits=limits,
+            draw=Draw(entropy),
+            observer=observer,
+        )
+        name = f"client-{self._peer_id.hex()[:16]}.counters"
+        self._state_file = network.path.parent / name if state_file is None else Path(state_file)
+        self._bind, self._clock = bind, clock
+        self._sending: dict[bytes, asyncio.Future[Sent]] = {}
+        self._asking: dict[bytes, asyncio.Future[Message]] = {}
+        self._received: asyncio.Queue[Message] = asyncio.Queue()
+        self._endpoint: UdpEndpoint | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> Address:
+        """What others need to know to send here."""
+        return self._session.address
+
+    @property
+    def counters(self) -> ClientCounters:
+        """What was counted so far; the conservation law holds whenever no tick is running."""
+        return self._session.counters
+
+    @property
+    def bound(self) -> tuple[str, int]:
+        """(host, port) of the socket; `NetworkFailure` before `start`."""
+        return self._open_endpoint().address
+
+    def kernel_drops(self) -> int:
+        """Datagrams that the kernel dropped at this client's socket."""
+        return self._open_endpoint().kernel_drops()
+
+    async def start(self) -> None:
+        """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets."""
+        if self._task is not None:
+            raise NetworkFailure("the client runs already")
+        wire = Wire(self._session.network, self._peer_id, self.counters, self._state_file)
+        try:
+            self._endpoint = open_endpoint(*self._bind)
+        except BaseException:
+            wire.close()
+            raise
+        self._task = asyncio.create_task(self._run(wire, self._endpoint))
+
+    async def stop(self) -> None:
+        """Stops sending and closes the socket; messages under way fail with `NetworkFailure`."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def send(
+        self, to: Address, data: bytes, *, timeout: float = TIMEOUT, reply: bool = False, surbs: int = 0, class_: int = 0
+    ) -> Sent:
+        """Sends a message of at most 1 MiB and waits until all of it is acknowledged.
+
+        With `reply` or a number of `surbs` it can be answered; answers come out of `receive`, with `in_reply_to` set to the id of
+        this message. `BatchTimeout` after `timeout` seconds, `ValueError` for too much data or too many SURBs.
+        """
+        return await self._sent(self._begin(to, data, timeout, surbs or (REPLY_SURBS if reply else 0), class_), data, timeout)
+
+    async def receive(self) -> Message:
+        """The next message, or answer to one of ours; waits for it."""
+        self._check_running()
+        message = await self._received.get()
+        self._session.taken(message)
+        return message
+
+    async def reply(self, message: Message, data: bytes, *, timeout: float = TIMEOUT) -> Sent:
+        """Answers a message in its SURBs, and waits until all of it is acknowledged.
+
+        `ValueError` where its SURBs are too few, `BatchTimeout` after `timeout` seconds.
+        """
+        self._check_running()
+        now = self._clock()
+        return await self._sent(self._session.reply(now, message, data, now + timeout), data, timeout)
+
+    async def request(self, to: Address, data: bytes, *, timeout: float = TIMEOUT, reply_size: int = 0) -> bytes:
+        """Sends a message and waits for its answer, for which it brings enough SURBs if it has at most `reply_size` bytes.
+
+        `BatchTimeout` after `timeout` seconds.
+        """
+        surbs = max(REPLY_SURBS, self._session.surbs_for(reply_size))
+        message_id = self._begin(to, data, timeout, surbs, 0)
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._asking[message_id] = answer
+        try:
+            message = await asyncio.wait_for(answer, timeout)
+        except TimeoutError:
+            raise BatchTimeout(f"a message of {len(data)} bytes was not answered within {timeout:g} s") from None
+        finally:
+            self._session.cancel(message_id)
+            del self._asking[message_id]
+        return message.data
+
+    def _begin(self, to: Address, data: bytes, timeout: float, surbs: int, class_: int) -> bytes:
+        self._check_running()
+        now = self._clock()
+        return self._session.send(now, to, data, now + timeout, surbs, class_)
+
+    async def _sent(self, message_id: bytes, data: bytes, timeout: float) -> Sent:
+        """Waits for a message's end."""
+        future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+        self._sending[message_id] = future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._session.cancel(message_id)
+            raise
+        except BatchTimeout as late:
+            raise BatchTimeout(f"a message of {len(data)} bytes was not acknowledged within {timeout:g} s: {late}") from None
+        finally:
+            del self._sending[message_id]
+
+    async def _run(self, wire: Wire, endpoint: UdpEndpoint) -> None:
+        """Ticks until it is cancelled."""
+        io = endpoint.io()
+        failure: BaseException = NetworkFailure("the client was stopped")
+        try:
+            while True:
+                for _ in range(DRAIN_READS):
+                    packets = wire.receive(io)
+                    if packets is None:
+                        break
+                    if len(packets):
+                        self._session.arrive(self._clock(), packets)
+                wire.send(io, self._session.leave(self._clock()))
+                for event in self._session.events():
+                    self._happened(event)
+                await asyncio.sleep(TICK)
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            wire.close()
+            endpoint.close()
+            self._endpoint = None
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        """Nothing that is waited for will come."""
+        waiting: list[asyncio.Future[Any]] = [*self._sending.values(), *self._asking.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(failure)
+
+    def _happened(self, event: Event) -> None:
+        """Tells whoever waits for it."""
+        if isinstance(event, Message):
+            asking = self._asking.get(event.in_reply_to or b"")
+            if asking is not None and not asking.done():
+                self._session.taken(event)
+                asking.set_result(event)
+            else:
+                self._received.put_nowait(event)
+            return
+        sending = self._sending.get(event.id)
+        if sending is None or sending.done():
+            return
+        if isinstance(event, TimedOut):
+            sending.set_exception(BatchTimeout(f"{event.n_acknowledged} of {event.n_fragments} fragments arrived"))
+        else:
+            sending.set_result(event)
+
+    def _check_running(self) -> None:
+        if self._task is None or self._task.done():
+            raise NetworkFailure("the client is not running: use `async with Client(...)` or `await client.start()`")
+
+    def _open_endpoint(self) -> UdpEndpoint:
+        if self._endpoint is None:
+            raise NetworkFailure("the client is not running: it has no socket")
+        return self._endpoint
+
+
+def _peer_id(peer_id: bytes | str) -> bytes:
+    """The peer id as 32 bytes; `ConfigError` otherwise."""
+    try:
+        raw = bytes.fromhex(peer_id) if isinstance(peer_id, str) else peer_id
+    except ValueError:
+        raise ConfigError(f"peer id {peer_id!r} is not hexadecimal: it has 64 hex digits") from None
+    if len(raw) != 32:
+        raise ConfigError(f"a peer id has 32 bytes, not {len(raw)}")
+    return raw

@@ -1,0 +1,163 @@
+"""Builds what leaves, one batch a tick: requests, replies, covers, and the SURBs inside them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix import sphinx
+from fastmix.client.address import Address
+from fastmix.client.draw import Draw
+from fastmix.client.fragments import SLOT_SIZE
+from fastmix.client.outbox import Order
+from fastmix.client.routes import HOPS, Drawn, Routes
+from fastmix.client.surbs import Surb, SurbBook, Use
+from fastmix.network import Network
+from fastmix.packet.geometry import SURB_ID_SIZE
+
+Bytes = npt.NDArray[np.uint8]
+Observer = Callable[[Bytes], None]
+"""Is given the `kx_public` that each hop of each built packet will receive: u8[n, h, 32]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departures:
+    """Packets that leave now: node numbers of the first hops i64[n], packets u8[n, P], key slots u8[n]."""
+
+    nodes: npt.NDArray[np.int64]
+    packets: Bytes
+    key_slots: Bytes
+
+
+class Builder:
+    """Builds the packets of one client, which is `me`."""
+
+    def __init__(
+        self, network: Network, me: Address, routes: Routes, book: SurbBook, draw: Draw, observer: Observer | None = None
+    ) -> None:
+        self._network, self._me, self._routes, self._book, self._draw = network, me, routes, book, draw
+        self._observer = observer
+        self._geometry = network.geometry
+
+    def surbs(self, uses: list[tuple[Use, bytes]], now: float, class_: int = 0) -> list[bytes]:
+        """SURB records of 226 bytes, one for each (use, message id), remembered in the book."""
+        n = len(uses)
+        if not n:
+            return []
+        route = self._routes.draw([self._me] * n, [class_] * n, self._draw)
+        ids = np.frombuffer(self._draw.octets(SURB_ID_SIZE * n), np.uint8).reshape(n, SURB_ID_SIZE)
+        kx_publics = self._kx_publics(n, HOPS)
+        surbs, keys = sphinx.build_surbs(
+            route.publics,
+            route.targets,
+            route.first,
+            ids,
+            peer_ids=route.peer_ids,
+            geometry=self._geometry,
+            entropy=self._draw.seed(),
+            kx_publics=kx_publics,
+        )
+        self._observe(kx_publics)
+        for surb_id, key, (use, message_id) in zip(ids, keys, uses, strict=True):
+            self._book.add(surb_id.tobytes(), Surb(key, use, message_id, now))
+        return [bytes(SLOT_SIZE) + surb.tobytes() for surb in surbs]
+
+    def build(self, orders: list[Order], n_covers: int, n_exit_covers: int, now: float) -> Departures:
+        """The packets of a tick, in random order."""
+        self._add_surbs(orders, now)
+        requests = [order for order in orders if order.record is None]
+        replies = [order for order in orders if order.record is not None]
+        parts = [self._requests(requests)] if requests else []
+        if replies:
+            parts.append(self._replies(replies))
+        if n_covers:
+            parts.append(self._covers(n_covers))
+        if n_exit_covers:
+            parts.append(self._exit_covers(n_exit_covers))
+        if not parts:
+            return self._departures(np.zeros(0, np.uint16), np.zeros((0, self._geometry.packet_size), np.uint8))
+        order = self._draw.permutation(sum(len(part.nodes) for part in parts))
+        return Departures(
+            np.concatenate([part.nodes for part in parts])[order],
+            np.concatenate([part.packets for part in parts])[order],
+            np.concatenate([part.key_slots for part in parts])[order],
+        )
+
+    def _add_surbs(self, orders: list[Order], now: float) -> None:
+        """Makes the SURBs that the orders ask for in one batch, and puts them into the fragments."""
+        uses = [
+            use for order in orders for use in [(Use.ACK, order.about)] * order.n_ack + [(Use.REPLY, order.about)] * order.n_fresh
+        ]
+        records = iter(self.surbs(uses, now))
+        for order in orders:
+            n = order.n_ack + order.n_fresh
+            if n:
+                order.fragment = order.fragment.with_records(tuple(next(records) for _ in range(n)))
+
+    def _data(self, orders: list[Order]) -> Bytes:
+        """The fragments, filled up with zeros; u8[n, D]."""
+        size = self._geometry.data_size
+        text = b"".join(order.fragment.encode().ljust(size, b"\0") for order in orders)
+        return np.frombuffer(text, np.uint8).reshape(len(orders), size)
+
+    def _requests(self, orders: list[Order]) -> Departures:
+        to = [order.to for order in orders if order.to is not None]
+        route = self._routes.draw(to, [order.class_ for order in orders], self._draw)
+        kx_publics = self._kx_publics(len(orders), HOPS)
+        packets = sphinx.build_requests(
+            self._data(orders),
+            route.publics,
+            route.targets,
+            peer_ids=route.peer_ids,
+            geometry=self._geometry,
+            entropy=self._draw.seed(),
+            kx_publics=kx_publics,
+        )
+        self._observe(kx_publics)
+        return self._departures(route.first, packets)
+
+    def _replies(self, orders: list[Order]) -> Departures:
+        records = np.frombuffer(b"".join(order.record or b"" for order in orders), np.uint8).reshape(len(orders), -1)
+        surbs = np.ascontiguousarray(records[:, SLOT_SIZE:])
+        first, packets = sphinx.build_replies(self._data(orders), surbs, geometry=self._geometry)
+        return self._departures(first, packets, records[:, 0].copy())
+
+    def _covers(self, n: int) -> Departures:
+        """Loops: three mix nodes and back to this client."""
+        route: Drawn = self._routes.draw([self._me] * n, self._draw.below(self._network.classes, n).tolist(), self._draw)
+        kx_publics = self._kx_publics(n, HOPS)
+        packets = sphinx.build_covers(
+            route.publics,
+            route.targets,
+            peer_ids=route.peer_ids,
+            geometry=self._geometry,
+            entropy=self._draw.seed(),
+            kx_publics=kx_publics,
+        )
+        self._observe(kx_publics)
+        return self._departures(route.first, packets)
+
+    def _exit_covers(self, n: int) -> Departures:
+        """One hop, to the exit, which so learns where this client is."""
+        kx_publics = self._kx_publics(n, 1)
+        packets = sphinx.build_covers(
+            np.tile(self._routes.exit_public(), (n, 1, 1)),
+            np.zeros((n, 0), np.uint16),
+            geometry=self._geometry,
+            entropy=self._draw.seed(),
+            kx_publics=kx_publics,
+        )
+        self._observe(kx_publics)
+        return self._departures(np.full(n, self._me.exit_index, np.uint16), packets)
+
+    def _departures(self, first: npt.NDArray[np.uint16], packets: Bytes, key_slots: Bytes | None = None) -> Departures:
+        nodes = first.astype(np.int64) // self._network.classes
+        return Departures(nodes, packets, np.zeros(len(nodes), np.uint8) if key_slots is None else key_slots)
+
+    def _kx_publics(self, n: int, hops: int) -> Bytes | None:
+        return None if self._observer is None else np.zeros((n, hops, 32), np.uint8)
+
+    def _observe(self, kx_publics: Bytes | None) -> None:
+        if self._observer is not None and kx_publics is not None:
+            self._observer(kx_publics)

@@ -1,0 +1,86 @@
+"""Ways through the network: who may be on a route (docs/wire-format.md, section 8), drawn anew for each packet."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix.client.address import Address
+from fastmix.client.draw import Draw
+from fastmix.errors import ConfigError
+from fastmix.network import Network
+
+HOPS = 4
+"""Layer 1, layer 2, the recipient's exit, the recipient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Routes of n packets: first hop's node numbers and indices, keys of the hops, targets, peer ids of the last hop."""
+
+    first: npt.NDArray[np.uint16]
+    publics: npt.NDArray[np.uint8]
+    targets: npt.NDArray[np.uint16]
+    peer_ids: npt.NDArray[np.uint8]
+
+
+class Routes:
+    """The routes that begin at one client."""
+
+    def __init__(self, network: Network, peer_id: bytes) -> None:
+        """`ConfigError` where the client has no link to layer 1 or none to its exit."""
+        self._network, self._peer_id = network, peer_id
+        self.exit = network.client(peer_id).exit
+        neighbours = network.neighbours(peer_id)
+        if self.exit not in neighbours:
+            raise ConfigError(
+                f"{network.path}: client {peer_id.hex()[:8]}… has no link to its exit, node {self.exit}: add a [[link]]"
+            )
+        self._ways: dict[int, npt.NDArray[np.int64]] = {}
+        self._check_exit(self.exit)
+
+    @cached_property
+    def _publics(self) -> npt.NDArray[np.uint8]:
+        """Sphinx keys by node number; u8[numbers, 32]."""
+        publics = np.zeros((max(node.number for node in self._network.nodes) + 1, 32), np.uint8)
+        for node in self._network.nodes:
+            publics[node.number] = np.frombuffer(node.sphinx_public, np.uint8)
+        return publics
+
+    def exit_public(self) -> npt.NDArray[np.uint8]:
+        """Sphinx key of this client's exit; u8[32]."""
+        public: npt.NDArray[np.uint8] = self._publics[self.exit]
+        return public
+
+    def check(self, address: Address) -> None:
+        """`ConfigError` where no route leads to the address."""
+        node, _ = self._network.node_of_index(address.exit_index)
+        self._check_exit(node.number)
+
+    def _check_exit(self, exit_: int) -> None:
+        if exit_ not in self._ways:
+            ways = [way[:2] for way in self._network.routes(self._peer_id, exit_)]
+            if not ways:
+                name = f"client {self._peer_id.hex()[:8]}…"
+                raise ConfigError(
+                    f"{self._network.path}: no route from {name} to node {exit_}: it needs links through layers 1, 2 and 3"
+                )
+            self._ways[exit_] = np.array(ways, np.int64)
+
+    def draw(self, to: list[Address], classes: list[int], draw: Draw) -> Drawn:
+        """One route to each address, uniform over all ways; `classes` are the packets' priority classes."""
+        n, per_node = len(to), self._network.classes
+        exits = [address.exit_index // per_node for address in to]
+        nodes = np.empty((n, 3), np.int64)
+        nodes[:, 2] = exits
+        for exit_ in set(exits):
+            rows = nodes[:, 2] == exit_
+            ways = self._ways[exit_]
+            nodes[rows, :2] = ways[draw.below(len(ways), int(rows.sum()))]
+        indices = (nodes * per_node + np.array(classes, np.int64)[:, None]).astype(np.uint16)
+        publics = np.empty((n, HOPS, 32), np.uint8)
+        publics[:, :3] = self._publics[nodes]
+        publics[:, 3] = np.frombuffer(b"".join(address.sphinx_public for address in to), np.uint8).reshape(n, 32)
+        peer_ids = np.frombuffer(b"".join(address.peer_id for address in to), np.uint8).reshape(n, 32)
+        return Drawn(indices[:, 0], publics, np.ascontiguousarray(indices[:, 1:]), peer_ids)

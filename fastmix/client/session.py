@@ -1,0 +1,330 @@
+"""A client without sockets and clocks: time (seconds of a steady clock), randomness and packets are arguments.
+
+Each tick: `arrive` with what came, `leave` for what goes, then `events` for what became of messages.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from fastmix import sphinx
+from fastmix.client.address import Address
+from fastmix.client.counters import ClientCounters
+from fastmix.client.draw import Draw
+from fastmix.client.fragments import (
+    MAX_REPLY_SURBS,
+    MESSAGE_ID_SIZE,
+    MESSAGE_LIMIT,
+    Fragment,
+    Kind,
+    chunk_size,
+    fragment_count,
+    parse,
+)
+from fastmix.client.inbox import Inbox, InboxLimits, Whole
+from fastmix.client.outbox import Outbox, Outgoing, RoundTrip
+from fastmix.client.packets import Builder, Departures, Observer
+from fastmix.client.routes import Routes
+from fastmix.client.surbs import SURB_LIFE, Surb, SurbBook, Use
+from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.network import Network
+from fastmix.packet.geometry import Action
+from fastmix.packet.verdict import Verdict
+
+Bytes = npt.NDArray[np.uint8]
+
+EXIT_COVER_EVERY = 1.0
+"""Seconds between two covers to the exit, beside the slots: it answers to where they come from."""
+HOUSEKEEPING_EVERY = 0.05
+"""Seconds between two looks at what is due."""
+CATCH_UP = 0.25
+"""Most seconds of slots that a late tick makes up for."""
+REPLAY_KEPT = 1_000_000
+"""Tags of requests that a client remembers, exactly; a full set refuses (`drop_replay_full`)."""
+UNSENT_MAX = 8192
+"""Most messages on their way out at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """A message that came. With SURBs (`n_surbs` > 0) it can be answered; its sender stays unknown.
+
+    `in_reply_to` is the id of the message of ours that it answers, else None.
+    """
+
+    data: bytes
+    id: bytes
+    in_reply_to: bytes | None = None
+    surbs: deque[bytes] = field(default_factory=deque, repr=False)
+
+    @property
+    def n_surbs(self) -> int:
+        """Packets that can still be sent in answer."""
+        return len(self.surbs)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message of ours of which every fragment is acknowledged. `latency`: seconds from `send` to the last acknowledgement."""
+
+    id: bytes
+    latency: float
+    n_fragments: int
+    n_retransmitted: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """A message of ours that was not acknowledged before its deadline."""
+
+    id: bytes
+    n_fragments: int
+    n_acknowledged: int
+    n_retransmitted: int
+
+
+Event = Message | Sent | TimedOut
+
+
+class Session:
+    """One client's state."""
+
+    def __init__(
+        self,
+        network: Network,
+        peer_id: bytes,
+        secret: bytes,
+        *,
+        send_rate: float = 50.0,
+        retransmit_after: float | None = None,
+        limits: InboxLimits | None = None,
+        draw: Draw | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """`secret`: X25519, 32 bytes, of the public key that the network file names; `ConfigError` where it is of another.
+
+        `send_rate`: slots a second. `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays.
+        """
+        if not send_rate > 0:
+            raise ConfigError(f"send_rate is {send_rate}: it must be above 0 packets a second")
+        self.network = network
+        self._secret = secret
+        self._draw = draw or Draw()
+        self.counters = ClientCounters()
+        self._routes = Routes(network, peer_id)
+        client = network.client(peer_id)
+        self.address = Address(peer_id, client.sphinx_public, network.index(client.exit))
+        _check_pair(network, client.sphinx_public, secret)
+        self._book = SurbBook()
+        self._builder = Builder(network, self.address, self._routes, self._book, self._draw, observer)
+        self._chunk = chunk_size(network.geometry)
+        mean_delay = network.mean_delay_ns / 1e9
+        self._outbox = Outbox(RoundTrip(mean_delay, retransmit_after))
+        self._inbox = Inbox(mean_delay, self._chunk, limits)
+        self._asked: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()
+        self._tags: set[bytes] = set()
+        self._replay_key = self._draw.octets(32)
+        self._events: list[Event] = []
+        self.send_rate = send_rate
+        self._last: float | None = None
+        self._next_exit_cover = self._next_housekeeping = 0.0
+
+    # Sending
+
+    def send(self, now: float, to: Address, data: bytes, deadline: float, surbs: int = 0, class_: int = 0) -> bytes:
+        """Queues a message with that many reply SURBs; returns its id.
+
+        `ValueError` for too much data, too many SURBs; `ConfigError` where no route leads there; `ResourceExhausted` where
+        8,192 messages are on their way already.
+        """
+        self._check_message(data)
+        if not 0 <= surbs <= MAX_REPLY_SURBS:
+            raise ValueError(f"{surbs} reply SURBs: a message carries 0 to {MAX_REPLY_SURBS}")
+        if not 0 <= class_ < self.network.classes:
+            raise ConfigError(f"class {class_}: this network has classes 0 to {self.network.classes - 1}")
+        self._routes.check(to)
+        message_id = self._draw.octets(MESSAGE_ID_SIZE)
+        records = self._builder.surbs([(Use.REPLY, message_id)] * surbs, now)
+        self.counters.surbs_made += surbs
+        if surbs:
+            self._asked[message_id] = (to, now)
+        stream = b"".join([*records, data])
+        self._queue(Outgoing(message_id, memoryview(stream), self._chunk, surbs, to, None, deadline, now, class_))
+        return message_id
+
+    def reply(self, now: float, message: Message, data: bytes, deadline: float) -> bytes:
+        """Queues an answer to a message, in its SURBs; returns the answer's id.
+
+        `ValueError` where it has fewer SURBs than the answer has fragments, or for too much data.
+        """
+        self._check_message(data)
+        n = fragment_count(len(data), self._chunk)
+        if n > message.n_surbs:
+            raise ValueError(
+                f"an answer of {len(data)} bytes needs {n} SURBs and the message has {message.n_surbs} left: "
+                f"answer with at most {message.n_surbs * self._chunk} bytes, or have it sent with surbs={n} or more"
+            )
+        message_id = self._draw.octets(MESSAGE_ID_SIZE)
+        spare = min(message.n_surbs, 2 * n + 1)
+        records = deque(message.surbs.popleft() for _ in range(spare))
+        stream = memoryview(bytes(data))
+        self._queue(Outgoing(message_id, stream, self._chunk, 0, None, records, deadline, now))
+        return message_id
+
+    def surbs_for(self, size: int) -> int:
+        """Reply SURBs for an answer of that many bytes, with a quarter more and two for losses; at most 1,536."""
+        n = fragment_count(size, self._chunk)
+        return min(MAX_REPLY_SURBS, n + n // 4 + 2)
+
+    def cancel(self, message_id: bytes) -> None:
+        """Gives up a message; no event comes of it."""
+        self._outbox.remove(message_id)
+
+    def _check_message(self, data: bytes) -> None:
+        if len(data) > MESSAGE_LIMIT:
+            raise ValueError(f"a message has at most {MESSAGE_LIMIT} bytes (1 MiB), this one has {len(data)}: send it in parts")
+        if len(self._outbox) >= UNSENT_MAX:
+            raise ResourceExhausted(f"{UNSENT_MAX} messages are on their way out already: wait for some to be acknowledged")
+
+    def _queue(self, message: Outgoing) -> None:
+        self._outbox.add(message)
+        self.counters.messages_sent += 1
+
+    # Every tick
+
+    def leave(self, now: float) -> Departures:
+        """The packets of the slots since the last call, waiting ones before covers, in random order."""
+        if now >= self._next_housekeeping:
+            self._housekeeping(now)
+        n = 0 if self._last is None else self._draw.poisson(self.send_rate * min(now - self._last, CATCH_UP))
+        self._last = now
+        orders = list(self._outbox.take(n, now))
+        exit_covers = int(now >= self._next_exit_cover)
+        if exit_covers:
+            self._next_exit_cover = now + EXIT_COVER_EVERY
+        covers = n - len(orders)
+        departures = self._builder.build(orders, covers, exit_covers, now)
+        self.counters.originated += len(departures.nodes)
+        self.counters.covers_sent += covers + exit_covers
+        self.counters.surbs_made += sum(order.n_ack + order.n_fresh for order in orders)
+        self.counters.acknowledgements_sent += sum(order.fragment.kind == Kind.ACK for order in orders)
+        return departures
+
+    def arrive(self, now: float, packets: Bytes) -> None:
+        """Packets u8[n, P] that came over the links, opened."""
+        unwrapped = sphinx.unwrap(packets, self._secret, geometry=self.network.geometry, replay_key=self._replay_key)
+        self.counters.drop_all(unwrapped.verdict)
+        ok = unwrapped.verdict == Verdict.OK
+        action = np.where(ok, unwrapped.action, 0)
+        covers = (action == Action.COVER) | (action == Action.COVER_ID)
+        requests, replies = action == Action.DELIVER_REQUEST, action == Action.DELIVER_REPLY
+        self.counters.absorbed_cover += int(covers.sum())
+        self.counters.drop(Verdict.DROP_ACTION, int((ok & ~covers & ~requests & ~replies).sum()))
+        size = self.network.geometry.data_size
+        for row in np.flatnonzero(requests):
+            verdict = self._replayed(unwrapped.tag[row].tobytes())
+            self._count(verdict or self._request(unwrapped.packets[row, :size].tobytes(), now))
+        self._replies(unwrapped, np.flatnonzero(replies), now)
+        self._sort_out(now)
+
+    def events(self) -> list[Event]:
+        """What became of messages since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def taken(self, message: Message) -> None:
+        """The application has taken a message: its room is free again."""
+        self._inbox.taken(len(message.data))
+
+    # What came
+
+    def _count(self, verdict: Verdict) -> None:
+        if verdict is Verdict.OK:
+            self.counters.delivered += 1
+        else:
+            self.counters.drop(verdict)
+
+    def _replayed(self, tag: bytes) -> Verdict:
+        """Requests only: a cover that comes twice does nothing, and a SURB is used up by its first reply."""
+        if tag in self._tags:
+            return Verdict.DROP_REPLAY
+        if len(self._tags) >= REPLAY_KEPT:
+            return Verdict.DROP_REPLAY_FULL
+        self._tags.add(tag)
+        return Verdict.OK
+
+    def _request(self, data: bytes, now: float) -> Verdict:
+        fragment = parse(data)
+        if fragment is None:
+            return Verdict.DROP_MESSAGE_FORMAT
+        if fragment.kind == Kind.ACK:
+            return self._acknowledged(fragment, now, answer=True)
+        return self._inbox.fragment(fragment, now)
+
+    def _replies(self, unwrapped: sphinx.Unwrapped, rows: npt.NDArray[np.intp], now: float) -> None:
+        found = [(row, surb) for row in rows if (surb := self._book.take(unwrapped.surb_id[row].tobytes())) is not None]
+        self.counters.drop(Verdict.DROP_UNKNOWN_SURB, len(rows) - len(found))
+        if not found:
+            return
+        geometry = self.network.geometry
+        payloads = np.ascontiguousarray(unwrapped.packets[[row for row, _ in found], : geometry.payload_size])
+        ok, data = sphinx.open_replies(payloads, np.stack([surb.keys for _, surb in found]), geometry=geometry)
+        for (_, surb), good, plain in zip(found, ok.tolist(), data, strict=True):
+            self._count(self._reply(plain.tobytes(), surb, now) if good else Verdict.DROP_PAYLOAD_TAG)
+
+    def _reply(self, data: bytes, surb: Surb, now: float) -> Verdict:
+        fragment = parse(data)
+        if fragment is None or fragment.records or fragment.reply_records:
+            return Verdict.DROP_MESSAGE_FORMAT
+        if surb.use is Use.ACK:
+            if fragment.kind != Kind.ACK or fragment.message_id != surb.message_id:
+                return Verdict.DROP_MESSAGE_FORMAT
+            self._outbox.round_trip.sample(now - surb.made)
+            return self._acknowledged(fragment, now, answer=False)
+        asked = self._asked.get(surb.message_id)
+        if fragment.kind != Kind.DATA or asked is None:
+            return Verdict.DROP_MESSAGE_FORMAT
+        return self._inbox.fragment(fragment, now, surb.message_id, asked[0])
+
+    def _acknowledged(self, ack: Fragment, now: float, answer: bool) -> Verdict:
+        done = self._outbox.acknowledge(ack, answer)
+        if done is not None:
+            self.counters.messages_acknowledged += 1
+            self._events.append(Sent(done.message_id, now - done.began, done.count, done.n_resent))
+        return Verdict.OK
+
+    def _sort_out(self, now: float) -> None:
+        """Hands on what the inbox has collected."""
+        self._outbox.urgent.extend(self._inbox.orders)
+        self._inbox.orders.clear()
+        for whole in self._inbox.whole:
+            self._events.append(_message(whole))
+        self.counters.messages_received += len(self._inbox.whole)
+        self._inbox.whole.clear()
+
+    def _housekeeping(self, now: float) -> None:
+        self._next_housekeeping = now + HOUSEKEEPING_EVERY
+        self._inbox.expire(now)
+        self._book.expire(now)
+        while self._asked and next(iter(self._asked.values()))[1] + SURB_LIFE <= now:
+            self._asked.popitem(last=False)
+        late, n_resent = self._outbox.expire(now)
+        self.counters.fragments_retransmitted += n_resent
+        self.counters.messages_timed_out += len(late)
+        self._events.extend(TimedOut(m.message_id, m.count, sum(m.acked), m.n_resent) for m in late)
+        self._sort_out(now)
+
+
+def _message(whole: Whole) -> Message:
+    return Message(whole.data, whole.key[1], whole.key[0] or None, deque(whole.records))
+
+
+def _check_pair(network: Network, public: bytes, secret: bytes) -> None:
+    """`ConfigError` where the secret does not belong to the public key."""
+    if len(secret) != 32:
+        raise ConfigError(f"a client's secret has 32 bytes, not {len(secret)}")
+    if X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw() != public:
+        raise ConfigError(f"{network.path}: the client's secret does not belong to its sphinx_public")

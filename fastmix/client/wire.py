@@ -1,0 +1,146 @@
+"""A client's links: frames to and from its neighbours over one UDP socket, with counters that survive a restart."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix.client.counters import ClientCounters
+from fastmix.client.packets import Departures
+from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.links.channel import INDEX, Channel
+from fastmix.links.reservations import Reservations
+from fastmix.links.static import LinkRoot, StaticLinkRoots
+from fastmix.network import Network, node_id
+from fastmix.packet.geometry import BATCH_MAX, FRAME_OVERHEAD, GEOMETRIES
+from fastmix.packet.verdict import Verdict
+from fastmix.udp._datagram_io import DatagramIo
+from fastmix.udp.address import ADDRESS, pack_address
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(slots=True, eq=False)
+class Neighbour:
+    """One link: where frames go, the channel, and the id under which its counters are reserved."""
+
+    address: Any
+    channel: Channel
+    root_id: bytes
+
+
+class Wire:
+    """All links of one client. Counts into `counters` what it drops and what the kernel takes."""
+
+    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters, state_file: Path) -> None:
+        """Reads the link secrets and reserves counters in `state_file`, which it locks until `close`.
+
+        `ConfigError` for a wrong secret file or where another client holds the state file.
+        """
+        self._network, self._counters = network, counters
+        roots = StaticLinkRoots(network, peer_id).roots(0)
+        self._lock = _lock(state_file)
+        self._reservations = Reservations.open(state_file)
+        reserved = self._reservations.begin(root.send_root_id for root in roots)
+        number_of = {node_id(node.number): node.number for node in network.nodes}
+        self._neighbours: dict[int, Neighbour] = {}
+        for root in roots:
+            first = reserved[root.send_root_id]
+            self._neighbours[number_of[root.peer]] = _neighbour(network, root, first.step, first.seq)
+        self._by_index = {neighbour.channel.receiver_index_in: neighbour.channel for neighbour in self._neighbours.values()}
+        self._rows = np.zeros((BATCH_MAX, network.geometry.frame_size), np.uint8)
+        packets = [geometry.packet_size for geometry in GEOMETRIES.values() if geometry is not network.geometry]
+        self._other_sizes = np.array(packets, np.uint32) + FRAME_OVERHEAD
+
+    def close(self) -> None:
+        """Wipes the roots and frees the state file."""
+        for neighbour in self._neighbours.values():
+            neighbour.channel.wipe()
+        os.close(self._lock)
+
+    def send(self, io: DatagramIo, departures: Departures) -> None:
+        """Seals and sends; every packet ends as sent or dropped in the counters."""
+        n = len(departures.nodes)
+        frames = np.zeros((n, self._network.geometry.frame_size), np.uint8)
+        addresses, sealed = np.zeros(n, ADDRESS), np.zeros(n, np.bool_)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for row, group in enumerate(zip(departures.nodes.tolist(), departures.key_slots.tolist(), strict=True)):
+            groups.setdefault(group, []).append(row)
+        for (node, key_slot), rows in groups.items():
+            neighbour = self._neighbours.get(node)
+            if neighbour is None:
+                self._counters.drop(Verdict.DROP_NO_LINK, len(rows))
+            elif self._seal(neighbour, departures.packets[rows], key_slot, frames, rows):
+                addresses[rows], sealed[rows] = neighbour.address, True
+        self._hand_over(io, frames[sealed], addresses[sealed])
+
+    def _seal(self, neighbour: Neighbour, packets: Bytes, key_slot: int, frames: Bytes, rows: list[int]) -> bool:
+        """Frames of one link into their rows; False, counted, where the link's root is used up."""
+        channel = neighbour.channel
+        try:
+            self._reservations.extend(neighbour.root_id, channel.next_step, channel.next_seq)
+            frames[rows] = channel.seal(packets, key_slot)
+        except ResourceExhausted:
+            self._counters.drop(Verdict.DROP_LINK_EXHAUSTED, len(rows))
+            return False
+        return True
+
+    def _hand_over(self, io: DatagramIo, frames: Bytes, addresses: npt.NDArray[Any]) -> None:
+        for at in range(0, len(frames), BATCH_MAX):
+            part = frames[at : at + BATCH_MAX]
+            sizes = np.full(len(part), part.shape[1], np.uint32)
+            refused = int(np.count_nonzero(io.send_from(part, sizes, addresses[at : at + BATCH_MAX])))
+            self._counters.sent += len(part) - refused
+            self._counters.drop(Verdict.DROP_SEND, refused)
+
+    def receive(self, io: DatagramIo) -> Bytes | None:
+        """The packets u8[n, P] of at most 256 waiting datagrams, without waiting; None if none waited."""
+        n, sizes, _ = io.recv_into(self._rows)
+        if n == 0:
+            return None
+        self._counters.received += n
+        return self._open(self._rows[:n], sizes[:n])
+
+    def _open(self, rows: Bytes, sizes: npt.NDArray[np.uint32]) -> Bytes:
+        """Packets of the frames that may be opened; the others are counted."""
+        verdicts = np.full(len(rows), Verdict.DROP_UNKNOWN_INDEX, np.uint8)
+        verdicts[sizes != rows.shape[1]] = Verdict.DROP_LENGTH
+        verdicts[np.isin(sizes, self._other_sizes)] = Verdict.DROP_OTHER_GEOMETRY
+        packets = np.zeros((len(rows), self._network.geometry.packet_size), np.uint8)
+        indices = rows[:, :4].copy().view(INDEX)[:, 0]
+        for index, channel in self._by_index.items():
+            mine = np.flatnonzero((indices == index) & (verdicts == Verdict.DROP_UNKNOWN_INDEX))
+            if len(mine):
+                opened, key_slots, packets[mine] = channel.open(rows[mine])
+                verdicts[mine] = np.where((opened == Verdict.OK) & (key_slots != 0), Verdict.DROP_KEY_SLOT, opened)
+        self._counters.drop_all(verdicts)
+        accepted: Bytes = packets[verdicts == Verdict.OK]
+        return accepted
+
+
+def _neighbour(network: Network, root: LinkRoot, step: int, seq: int) -> Neighbour:
+    if root.address is None:
+        raise ConfigError(f"{network.path}: a client has a link to another client: clients are linked to nodes only")
+    channel = Channel(
+        root.recv_root, root.send_root, root.receiver_index_in, root.receiver_index_out, network.geometry, step, seq
+    )
+    return Neighbour(pack_address(*root.address), channel, root.send_root_id)
+
+
+def _lock(state_file: Path) -> int:
+    """A descriptor that holds the state file for this client alone."""
+    lock_file = state_file.with_name(state_file.name + ".lock")
+    try:
+        fd = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{lock_file}: cannot be opened: {error.strerror}; name another state_file") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise ConfigError(f"{state_file}: another client with this peer id is running: stop it first") from None
+    return fd
