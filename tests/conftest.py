@@ -1,6 +1,7 @@
 """What all tests share: the path to tests/support and the published vectors."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "support"))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it, and so would all children
 
 
 @pytest.fixture(scope="session")
