@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.ask import SOCKET_NAME
 from fastmix.control.duties import Duties
 from fastmix.control.talk import serve
 from fastmix.errors import FastmixError
@@ -49,6 +50,7 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
         except TimeoutError:
             continue
     server.close()
+    (duties.config.state_dir / SOCKET_NAME).unlink(missing_ok=True)
 
 
 def main() -> int:

@@ -1,7 +1,10 @@
 """Asks a running node over the socket in its state directory. Light: imports nothing but the standard library."""
 
 import json
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ def ask(state_dir: Path, op: str, timeout_s: float = 15.0, **more: object) -> An
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout_s)
-            connection.connect(str(path))
+            with short_path(state_dir) as short:
+                connection.connect(short)
             connection.sendall(json.dumps({"op": op, **more}).encode() + b"\n")
             line = connection.makefile("rb").readline()
     except OSError as error:
@@ -31,3 +35,13 @@ def ask(state_dir: Path, op: str, timeout_s: float = 15.0, **more: object) -> An
     if "error" in answer:
         raise FastmixError(answer["error"])
     return answer["ok"]
+
+
+@contextmanager
+def short_path(state_dir: Path) -> Iterator[str]:
+    """A name of the socket that fits into a socket address (107 bytes), however long the directory's is."""
+    directory = os.open(state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET_NAME}"
+    finally:
+        os.close(directory)

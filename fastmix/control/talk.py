@@ -12,7 +12,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from fastmix.control.ask import SOCKET_NAME
+from fastmix.control.ask import SOCKET_NAME, short_path
 from fastmix.control.duties import Duties
 from fastmix.status import NodeState
 
@@ -27,8 +27,11 @@ async def serve(duties: Duties, state_dir: Path, api_fd: int | None) -> asyncio.
     node."""
     path = state_dir / SOCKET_NAME
     path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(lambda r, w: converse(duties, r, w), str(path), limit=LINE_MAX)
+    listening = socket.socket(socket.AF_UNIX)
+    with short_path(state_dir) as short:
+        listening.bind(short)
     path.chmod(0o600)
+    server = await asyncio.start_unix_server(lambda r, w: converse(duties, r, w), sock=listening, limit=LINE_MAX)
     if api_fd is not None:
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=api_fd), limit=LINE_MAX)
         duties.owner = asyncio.create_task(held(duties, reader, writer))

@@ -15,14 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.ask import LAST_METRICS
+from fastmix.control.duties import metrics_of
 from fastmix.dataplane.plane import DataPlane
 from fastmix.errors import ResourceExhausted
+from fastmix.files.durable import write_durably
 from fastmix.network import Network
 from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data_plane
 from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.swap import check_swap
+from fastmix.seam.counters import CounterPage
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
@@ -194,6 +198,13 @@ class Parent:
                 os.waitpid(child.pid, 0)
                 child.pid = 0
         self.endpoint.close()
+        self._leave_metrics()
+
+    def _leave_metrics(self) -> None:
+        """The last counters, for whoever asks after the end."""
+        metrics = metrics_of(CounterPage(self.page.bytes("counters")).read())
+        last = {**metrics.counters, "dropped": metrics.dropped}
+        write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")
 
     def _warn(self, text: str | None) -> None:
         if text:

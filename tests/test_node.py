@@ -1,0 +1,140 @@
+"""`Mixnode`: a real node, started, asked and stopped from a program."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from places import config_of, written_plan
+from strategies import OldestFirst, Unfinished
+
+from fastmix import (
+    BatchTimeout,
+    Client,
+    ConfigError,
+    FastmixError,
+    MixingConfig,
+    MixingStrategy,
+    Mixnode,
+    NetworkFailure,
+    NodeState,
+)
+from fastmix.mixing import PoolView
+
+WAIT_S = 60
+
+
+async def test_a_life(tmp_path: Path) -> None:
+    node = Mixnode(config_of(written_plan(tmp_path / "net"), tmp_path / "net", 0, node_id="first"))
+    assert (await node.get_status()).state is NodeState.STOPPED
+    async with node:
+        status = await node.get_status()
+        assert (status.node_id, status.state) == ("first", NodeState.RUNNING)
+        assert node.get_metrics().conservation == 0
+        with pytest.raises(FastmixError, match="node first is running"):
+            await node.start()
+    assert (await node.get_status()).state is NodeState.STOPPED
+    assert not (tmp_path / "net" / "state-0" / "control.sock").exists()
+    await node.stop()
+
+
+async def test_messages_through_nodes_of_a_program(tmp_path: Path) -> None:
+    plan = written_plan(tmp_path / "net", clients=2, mean_delay_ns=5_000_000)
+    nodes = [Mixnode(config_of(plan, tmp_path / "net", number)) for number in range(3)]
+    nodes[1] = Mixnode.with_mixing_strategy(nodes[1].config, OldestFirst())
+    await asyncio.gather(*(node.start() for node in nodes))
+    ann, bob = (
+        Client(plan.network, member.peer_id, plan.secrets[member.peer_id], send_rate=300.0) for member in plan.network.clients
+    )
+    async with ann, bob:
+        sent = asyncio.create_task(ann.send(bob.address, b"\x00" * 10_000, reply=True))
+        message = await asyncio.wait_for(bob.receive(), WAIT_S)
+        assert message.data == b"\x00" * 10_000
+        await bob.reply(message, b"yes")
+        answer = await asyncio.wait_for(ann.receive(), WAIT_S)
+        assert (answer.data, answer.in_reply_to) == (b"yes", (await sent).id)
+        for node in nodes:
+            await node.configure_mixing(MixingConfig(strategy="timed", options={"interval": "10ms"}, max_latency="100ms"))
+        await ann.send(bob.address, b"after")
+        assert (await asyncio.wait_for(bob.receive(), WAIT_S)).data == b"after"
+        await asyncio.gather(*(node.stop() for node in nodes))
+        with pytest.raises(BatchTimeout):
+            await ann.send(bob.address, b"nobody", timeout=0.5)
+    for node in nodes:
+        metrics = node.get_metrics()
+        assert metrics.forwarded > 20
+        assert (metrics.conservation, metrics.pooled, metrics.strategy_faults) == (0, 0, 0)
+
+
+async def test_refused_strategies_leave_the_old_one(tmp_path: Path) -> None:
+    config = config_of(written_plan(tmp_path / "net"), tmp_path / "net", 0)
+    with pytest.raises(ConfigError, match=r"Unfinished cannot be sent .*package\.module:Unfinished"):
+        Mixnode.with_mixing_strategy(config, Unfinished())
+    async with Mixnode(config) as node:
+        for wrong in (MixingConfig(strategy="no.module:X"), MixingConfig(strategy="timed", options={"interval": "-1s"})):
+            with pytest.raises(ConfigError):
+                await node.configure_mixing(wrong)
+        assert node.config.mixing.strategy == "poisson"
+        await node.configure_mixing(MixingStrategy.Size(20))
+        assert (await node.get_status()).state is NodeState.RUNNING
+
+
+def test_a_strategy_of_the_main_script_is_refused(tmp_path: Path) -> None:
+    class Here(MixingStrategy):
+        def due_ns(self, pool: PoolView, now_ns: int) -> int:
+            return now_ns
+
+        def select(self, pool: PoolView, now_ns: int) -> object:
+            return pool.everyone()
+
+    Here.__module__ = "__main__"
+    with pytest.raises(ConfigError, match=r"main script.*package\.module:Here"):
+        Mixnode.with_mixing_strategy(config_of(written_plan(tmp_path / "net"), tmp_path / "net", 0), Here())
+
+
+async def test_what_keeps_a_node_from_starting(tmp_path: Path) -> None:
+    plan = written_plan(tmp_path / "net")
+    config = config_of(plan, tmp_path / "net", 0)
+    async with Mixnode(config):
+        second = Mixnode(config.model_copy(update={"state_dir": tmp_path / "other"}))
+        with pytest.raises(NetworkFailure, match="port is in use"):
+            await second.start()
+        assert (await second.get_status()).state is NodeState.FAILED
+    wrong = Mixnode(config.model_copy(update={"secret_file": plan.secret_path(tmp_path / "net", 1)}))
+    with pytest.raises(ConfigError, match="not the secret of node 0"):
+        await wrong.start()
+
+
+PROGRAM = """
+import asyncio, sys
+from fastmix import Mixnode, MixnodeConfig
+async def main():
+    async with Mixnode(MixnodeConfig.load(sys.argv[1])):
+        print("ready", flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+def test_a_node_ends_with_its_program(tmp_path: Path) -> None:
+    plan = written_plan(tmp_path / "net")
+    config = tmp_path / "net" / "node.toml"
+    config.write_text(
+        f'number = 0\nnetwork = "network.toml"\nsecret_file = "{plan.secret_path(tmp_path / "net", 0)}"\n'
+        'state_dir = "state"\nallow_swap = true\n'
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM, str(config)], stdout=subprocess.PIPE, env=environment)
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"ready\n"
+    family = psutil.Process(program.pid).children(recursive=True)
+    assert len(family) == 3
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    program.stdout.close()
+    _, alive = psutil.wait_procs(family, timeout=WAIT_S)
+    assert not alive
