@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastmix.links.reservations import BLOCK, Reservations, Reserved
 from fastmix.errors import CryptoError, ResourceExhausted
+from fastmix.links.reservations import BLOCK, Reservations, Reserved
 from fastmix.packet.geometry import COUNTER_END
 
 A, B = b"a" * 32, b"b" * 32

@@ -10,10 +10,10 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
-from fastmix.links.reservations import Reservations
 from fastmix.control.snapshot import publish_snapshot
 from fastmix.errors import ConfigError
 from fastmix.files.secret import read_secret
+from fastmix.links.reservations import Reservations
 from fastmix.links.static import LinkRoot, StaticLinkRoots
 from fastmix.network import Network, end_name
 from fastmix.packet.verdict import DROPS
