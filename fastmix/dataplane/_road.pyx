@@ -14,6 +14,7 @@ from fastmix.kernels.isa import active
 
 
 cdef extern from "fm_road.h" nogil:
+    enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING, FM_SENDING
     enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT
     enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_RESTARTS
     struct fm_kernels:
@@ -130,6 +131,21 @@ def layouts():
     """Offsets of the shared C structures by name and field; the empty field is the size."""
     return {"link_state": _read(link_state), "snapshot_link": _read(snapshot_link), "snapshot_copy": _read(snapshot_copy),
             "snapshot": _read(snapshot), "command": _read(command)}
+
+
+def column_sizes():
+    """Bytes of one item of each slot column, as C reads it."""
+    cdef fm_arena a
+    return {"state": sizeof(a.state[0]), "class_": sizeof(a.class_[0]), "key_slot": sizeof(a.key_slot[0]), "link": sizeof(a.link[0]),
+            "ingress": sizeof(a.ingress[0]), "arrival_ns": sizeof(a.arrival_ns[0]), "deadline_ns": sizeof(a.deadline_ns[0]),
+            "verdict": sizeof(a.columns.verdict[0]), "action": sizeof(a.columns.action[0]),
+            "next_index": sizeof(a.columns.next_index[0]), "delay": sizeof(a.columns.delay[0]),
+            "peer_id": sizeof(a.columns.peer_id[0]), "surb_id": sizeof(a.columns.surb_id[0]), "tag": sizeof(a.columns.tag[0])}
+
+
+def slot_states():
+    """The states of a slot, in the order of `SlotState`."""
+    return FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING, FM_SENDING
 
 
 def counter_layout():
