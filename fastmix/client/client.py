@@ -45,7 +45,7 @@ class Client:
         *,
         bind: tuple[str, int] = ("127.0.0.1", 0),
         send_rate: float = SEND_RATE,
-        state_file: str | Path | None = None,
+        reservations_file: str | Path | None = None,
         retransmit_after: float | None = None,
         limits: InboxLimits | None = None,
         observer: Observer | None = None,
@@ -55,8 +55,8 @@ class Client:
         """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
 
         `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
-        bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `state_file`: where the link counters are
-        reserved, by default beside the network file. `retransmit_after`: shortest retransmission time in seconds, by default 60
+        bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `reservations_file`: where link counters are
+        reserved, by default beside the secret file (given as bytes: beside the network file), with ".counters" added. `retransmit_after`: shortest retransmission time in seconds, by default 60
         mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for
         tests. `clock`: a steady one, in seconds.
         """
@@ -72,8 +72,8 @@ class Client:
             draw=Draw(entropy),
             observer=observer,
         )
-        name = f"client-{self._peer_id.hex()[:16]}.counters"
-        self._state_file = network.path.parent / name if state_file is None else Path(state_file)
+        beside = network.path.parent / f"client-{self._peer_id.hex()[:16]}" if isinstance(secret, bytes) else Path(secret)
+        self._reservations_file = Path(reservations_file or beside.with_name(beside.name + ".counters"))
         self._bind, self._clock = bind, clock
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
@@ -104,7 +104,7 @@ class Client:
         """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets."""
         if self._task is not None:
             raise NetworkFailure("the client runs already")
-        wire = Wire(self._session.network, self._peer_id, self.counters, self._state_file)
+        wire = Wire(self._session.network, self._peer_id, self.counters, self._reservations_file)
         try:
             self._endpoint = open_endpoint(*self._bind)
         except BaseException:

@@ -36,15 +36,15 @@ class Neighbour:
 class Wire:
     """All links of one client. Counts into `counters` what it drops and what the kernel takes."""
 
-    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters, state_file: Path) -> None:
-        """Reads the link secrets and reserves counters in `state_file`, which it locks until `close`.
+    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters, reservations_file: Path) -> None:
+        """Reads the link secrets and reserves counters in `reservations_file`, which it locks until `close`.
 
-        `ConfigError` for a wrong secret file or where another client holds the state file.
+        `ConfigError` for a wrong secret file or where another client holds that file.
         """
         self._network, self._counters = network, counters
         roots = StaticLinkRoots(network, peer_id).roots(0)
-        self._lock = _lock(state_file)
-        self._reservations = Reservations.open(state_file)
+        self._lock = _lock(reservations_file)
+        self._reservations = Reservations.open(reservations_file)
         reserved = self._reservations.begin(root.send_root_id for root in roots)
         number_of = {node_id(node.number): node.number for node in network.nodes}
         self._neighbours: dict[int, Neighbour] = {}
@@ -57,7 +57,7 @@ class Wire:
         self._other_sizes = np.array(packets, np.uint32) + FRAME_OVERHEAD
 
     def close(self) -> None:
-        """Wipes the roots and frees the state file."""
+        """Wipes the roots and frees the reservations file."""
         for neighbour in self._neighbours.values():
             neighbour.channel.wipe()
         os.close(self._lock)
@@ -131,16 +131,16 @@ def _neighbour(network: Network, root: LinkRoot, step: int, seq: int) -> Neighbo
     return Neighbour(pack_address(*root.address), channel, root.send_root_id)
 
 
-def _lock(state_file: Path) -> int:
-    """A descriptor that holds the state file for this client alone."""
-    lock_file = state_file.with_name(state_file.name + ".lock")
+def _lock(reservations_file: Path) -> int:
+    """A descriptor that holds the reservations file for this client alone."""
+    lock_file = reservations_file.with_name(reservations_file.name + ".lock")
     try:
         fd = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigError(f"{lock_file}: cannot be opened: {error.strerror}; name another state_file") from None
+        raise ConfigError(f"{lock_file}: cannot be opened: {error.strerror}; name another reservations_file") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise ConfigError(f"{state_file}: another client with this peer id is running: stop it first") from None
+        raise ConfigError(f"{reservations_file}: another client with this peer id is running: stop it first") from None
     return fd
