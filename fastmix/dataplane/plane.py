@@ -21,18 +21,17 @@ from fastmix.kernels.grouping import by_link
 from fastmix.mixing import MixingLimits, MixingStrategy
 from fastmix.packet.geometry import GEOMETRIES, Geometry
 from fastmix.packet.verdict import Verdict
-from fastmix.seam.memory import MIXING_ERROR_SIZE, Region
+from fastmix.seam.memory import MIXING_ERROR_SIZE, Region, keep_private
 
 log = logging.getLogger(__name__)
 NEVER_NS = (1 << 63) - 1
 
 
 def private_bytes(size: int) -> npt.NDArray[np.uint8]:
-    """Page-aligned zero bytes, left out of core dumps and of children."""
-    area = mmap.mmap(-1, size)
-    area.madvise(mmap.MADV_DONTDUMP)
-    area.madvise(mmap.MADV_DONTFORK)
-    return np.frombuffer(area, np.uint8)
+    """Page-aligned zero bytes that never reach a disk: locked, left out of core dumps and of children."""
+    area = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    keep_private(area)
+    return area
 
 
 def read_mixing(page: Region) -> tuple[int, MixingStrategy, MixingLimits]:

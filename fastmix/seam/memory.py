@@ -94,17 +94,22 @@ class Region:
         return self._views[name].view(np.uint8).data
 
     def keep_private(self) -> None:
-        """Locks the memory out of swap, core dumps and forked children. Raises `OSError` where the lock limit is too small."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        address = ctypes.c_void_p(np.frombuffer(self.map, np.uint8).ctypes.data)
-        for name, result in (
-            ("mlock", libc.mlock(address, ctypes.c_size_t(self.size))),
-            ("madvise DONTDUMP", libc.madvise(address, ctypes.c_size_t(self.size), MADV_DONTDUMP)),
-            ("madvise DONTFORK", libc.madvise(address, ctypes.c_size_t(self.size), MADV_DONTFORK)),
-        ):
-            if result != 0:
-                error = ctypes.get_errno()
-                raise OSError(error, f"{name} of {self.size} bytes: {os.strerror(error)} (raise the memlock limit: ulimit -l)")
+        """Keeps the memory out of swap, core dumps and forked children, as `keep_private` does."""
+        keep_private(np.frombuffer(self.map, np.uint8))
+
+
+def keep_private(area: npt.NDArray[np.uint8]) -> None:
+    """Keeps whole pages out of swap, core dumps and forked children. `OSError` where the lock limit is too small."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    address, size = ctypes.c_void_p(area.ctypes.data), ctypes.c_size_t(area.nbytes)
+    for name, result in (
+        ("mlock", libc.mlock(address, size)),
+        ("madvise DONTDUMP", libc.madvise(address, size, MADV_DONTDUMP)),
+        ("madvise DONTFORK", libc.madvise(address, size, MADV_DONTFORK)),
+    ):
+        if result != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, f"{name} of {area.nbytes} bytes: {os.strerror(error)} (raise the memlock limit: ulimit -l)")
 
 
 def create_memory(name: str, sections: Sections) -> int:
