@@ -50,8 +50,10 @@ void fm_road_recover(struct fm_road *r) {
     c[FM_COUNT_DROPS + FM_DROP_CRASH - 1] += lost;
     c[FM_COUNT_CRASH_UNCERTAIN] += sending < lost ? sending : lost;
     c[FM_COUNT_IN_STAGE] = 0;
-    for (uint32_t i = 0; i < FM_LINKS_MAX; i++) /* a step that may have been used is not used again */
-        if (r->links[i].send_counter) r->links[i].send_counter++;
+    for (uint32_t i = 0; i < FM_LINKS_MAX; i++) { /* a step that may have been used is not used again, nor one beyond the limit */
+        struct fm_link_state *l = &r->links[i];
+        if (l->send_counter && (uint32_t)l->send_counter < (uint32_t)l->send_limit) l->send_counter++;
+    }
     fm_road_commit(r);
 }
 

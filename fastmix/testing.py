@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from fastmix.config import MixingConfig
 from fastmix.control.duties import counter_word, metrics_of
 from fastmix.control.snapshot import publish_snapshot
@@ -25,7 +23,7 @@ from fastmix.plan import NetworkPlan
 from fastmix.process.mixing import mixing_blob, tick_of
 from fastmix.seam.address import address_pair, pack_address
 from fastmix.seam.counters import CounterPage
-from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections
+from fastmix.seam.memory import Region, arena_sections, ask_mixing, create_memory, page_sections, secret_sections, set_mixing
 from fastmix.status import Metrics
 from fastmix.udp._rings import MemoryIo
 
@@ -45,20 +43,19 @@ class MemoryNode:
     """One data plane between rings. Everything but sockets, processes and disk is the node's own."""
 
     def __init__(
-        self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096, replay_capacity:
-        int = 200_000,
-        batch: int = 256,
+        self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096,
+        replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16,
     ) -> None:  # fmt: skip
         network = plan.network
         self.number, self.address = number, network.node(number).address
-        self.io = MemoryIo(1 << 16, network.geometry.frame_size + 64)
+        self.io = MemoryIo(ring_size, network.geometry.frame_size + 64)
         self.arena = _region("arena", arena_sections(network.geometry, pool_slots))
         self.page = _region("page", page_sections())
         self.snapshot = _region("secret", secret_sections())
         roots = roots_of(plan, number)
         publish_snapshot(self.snapshot, network, plan.secrets[number], roots, pool_slots)
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
-        self._write_mixing(mixing_blob(mixing, network, number))
+        set_mixing(self.page, mixing_blob(mixing, network, number))
         self.plane = DataPlane(
             network.geometry, self.arena, self.page, self.snapshot, self.io,
             batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=number,
@@ -67,15 +64,9 @@ class MemoryNode:
         self.plane.recover(CounterPage(self.page.bytes("counters")).read())
         self.plane.adopt()
 
-    def _write_mixing(self, blob: bytes) -> None:
-        mixing = self.page["mixing"]
-        mixing["blob"][0, : len(blob)] = np.frombuffer(blob, np.uint8)
-        mixing["size"] = len(blob)
-        mixing["generation"] += 1
-
     def configure_mixing(self, mixing: MixingConfig, network: Network) -> None:
         """Another strategy at the next mixing."""
-        self._write_mixing(mixing_blob(mixing, network, self.number))
+        ask_mixing(self.page, mixing_blob(mixing, network, self.number))
 
     def step(self, now_ns: int) -> list[tuple[Place, bytes]]:
         """Receives all that waits, mixes once; what leaves, with its address."""

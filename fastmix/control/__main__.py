@@ -41,7 +41,6 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C reaches all; the parent decides
     server = await serve(duties, duties.config.state_dir, handover.get("owner"))
     while not ended.is_set():
         duties.tick()

@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass, field
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
@@ -18,7 +17,7 @@ from fastmix.links.static import LinkRoot, StaticLinkRoots
 from fastmix.network import Network, end_name
 from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
-from fastmix.seam.memory import MIXING_BLOB_SIZE, Region
+from fastmix.seam.memory import Region, ask_mixing
 from fastmix.status import Metrics, NodeState, NodeStatus
 
 log = logging.getLogger(__name__)
@@ -38,6 +37,7 @@ class Duties:
     logged_at: float = -OTHER_GEOMETRY_LOG_S
     logged_count: int = 0
     owner: asyncio.Task[None] | None = None
+    mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def begin(self) -> None:
         """Reads the node's own secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is
@@ -52,12 +52,14 @@ class Duties:
         self.page["process"]["control_pid"] = os.getpid()
 
     def _reserve(self) -> None:
-        """A first start takes a new block of each root; one over memory in use goes on where that is."""
+        """A first start takes a new block of each root; one over memory in use goes on where that is. A predecessor may have died
+        between two links, or between the two words of one.
+        """
         links = self.page["links"]
-        if not links["send_limit"].any():
-            for at, taken in enumerate(self.reservations.begin([root.send_root_id for root in self.roots]).values()):
-                links["send_counter"][at] = counter_word(taken.step, taken.seq)
-                links["send_limit"][at] = counter_word(taken.step_limit, taken.seq_limit)
+        new = {root.send_root_id: at for at, root in enumerate(self.roots) if not links["send_limit"][at]}
+        for root_id, taken in self.reservations.begin(new).items() if new else ():
+            links["send_counter"][new[root_id]] = counter_word(taken.step, taken.seq)
+            links["send_limit"][new[root_id]] = counter_word(taken.step_limit, taken.seq_limit)
         self.extend()
 
     def extend(self) -> None:
@@ -112,14 +114,9 @@ class Duties:
 
     def ask_mixing(self, blob: bytes) -> int:
         """Hands a pickled (strategy, limits) to the data plane. Returns the generation to wait for."""
-        if len(blob) > MIXING_BLOB_SIZE:
-            raise ValueError(f"the pickled strategy has {len(blob)} bytes; at most {MIXING_BLOB_SIZE} fit")
-        mixing = self.page["mixing"]
-        mixing["blob"][0, : len(blob)] = np.frombuffer(blob, np.uint8)
-        mixing["size"] = len(blob)
-        mixing["generation"] += 1
+        number = ask_mixing(self.page, blob)
         self.page["command"]["wake"] += 1
-        return int(mixing["generation"][0])
+        return number
 
     def mixing_answer(self, generation: int) -> str | None:
         """None: not yet; "": in force; else why it was refused."""

@@ -89,13 +89,14 @@ async def ready(duties: Duties) -> dict[str, Any]:
 
 async def configure(duties: Duties, asked: dict[str, Any]) -> dict[str, Any]:
     """Waits until the data plane has taken the strategy, or has refused it."""
-    try:
-        generation = duties.ask_mixing(base64.b64decode(asked["blob"], validate=True))
-    except (KeyError, ValueError, TypeError) as error:
-        return {"error": f"configure_mixing: {error}"}
-    for _ in range(int(MIXING_WAIT_S / POLL_S)):
-        refused = duties.mixing_answer(generation)
-        if refused is not None:
-            return {"error": refused} if refused else {"ok": True}
-        await asyncio.sleep(POLL_S)
+    async with duties.mixing_turn:
+        try:
+            number = duties.ask_mixing(base64.b64decode(asked["blob"], validate=True))
+        except (KeyError, ValueError, TypeError) as error:
+            return {"error": f"configure_mixing: {error}"}
+        for _ in range(int(MIXING_WAIT_S / POLL_S)):
+            refused = duties.mixing_answer(number)
+            if refused is not None:
+                return {"error": refused} if refused else {"ok": True}
+            await asyncio.sleep(POLL_S)
     return {"error": "the data plane did not answer in 10 s: see its log"}

@@ -34,12 +34,12 @@ def private_bytes(size: int) -> npt.NDArray[np.uint8]:
     return area
 
 
-def read_mixing(page: Region) -> tuple[int, MixingStrategy, MixingLimits]:
-    """(generation, strategy, limits) that the page asks for."""
+def read_mixing(page: Region, half: int) -> tuple[MixingStrategy, MixingLimits]:
+    """(strategy, limits) of one half of the page's `mixing` section."""
     mixing = page["mixing"]
-    generation, size = int(mixing["generation"][0]), int(mixing["size"][0])
-    strategy, limits = pickle.loads(mixing["blob"][0, :size].tobytes())
-    return generation, strategy, limits
+    size = int(mixing["size"][0, half])
+    strategy, limits = pickle.loads(mixing["blob"][0, half, :size].tobytes())
+    return strategy, limits
 
 
 class DatagramIo(Protocol):
@@ -80,12 +80,11 @@ class DataPlane:
     def recover(self, counters: dict[str, int]) -> None:
         """Takes over memory as it is, new or left by a process that died. `counters`: the page as it was read before."""
         classes = int(self.snapshot["snapshot"]["copy"]["classes"][0, self._current()])
-        self.mixing_generation, strategy, limits = read_mixing(self.page)
+        strategy, limits = read_mixing(self.page, int(self.page["mixing"]["good"][0]))
         columns = {name: self.arena[name] for name in ("arrival_ns", "deadline_ns", "class_", "ingress")}
         self.pool = Pool(columns, strategy, limits, len(self.arena["state"]), classes, self._entropy)
         self._released_before, self._faults_before = counters["released_below_floor"], counters["strategy_faults"]
         self.road.recover()
-        self.page["mixing"]["applied"] = self.mixing_generation
 
     def use_replay(self, key: int, replay: ReplaySet) -> None:
         """The replay set of one of the snapshot's keys."""
@@ -152,17 +151,18 @@ class DataPlane:
     def _follow_mixing(self) -> None:
         """Another strategy or other limits, if the page asks for them. What cannot be used is refused, and the old one stays."""
         mixing = self.page["mixing"]
-        if int(mixing["generation"][0]) == self.mixing_generation:
+        number = int(mixing["generation"][0])
+        if number == int(mixing["applied"][0]):
             return
-        error = b""
+        error, half = b"", int(mixing["asked"][0])
         try:
-            self.mixing_generation, strategy, limits = read_mixing(self.page)
+            strategy, limits = read_mixing(self.page, half)
             self.pool.configure(strategy, limits)
+            mixing["good"] = half
         except Exception as problem:  # the blob may name anyone's code
             text = str(problem) if isinstance(problem, ConfigError) else f"{type(problem).__name__}: {problem}"
             error = text.encode()[:MIXING_ERROR_SIZE]
             log.error("mixing: the new strategy is refused, the old one stays: %s", text)
-            self.mixing_generation = int(mixing["generation"][0])
         mixing["error"][0, : len(error)] = np.frombuffer(error, np.uint8)
         mixing["error_size"] = len(error)
-        mixing["applied"] = self.mixing_generation
+        mixing["applied"] = number

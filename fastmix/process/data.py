@@ -5,6 +5,7 @@ Forked by the parent, which has imported and compiled all of it. One Python thre
 
 import fcntl
 import logging
+import math
 import os
 import signal
 import time
@@ -33,6 +34,10 @@ EXIT_REFUSED = 3
 LOOK_NS = 50_000_000
 """Longest time without a look at the commands' effects: kernel drops, snapshot, drain."""
 WAIT_S = 0.002
+LOCK_PATIENCE_S = 1.0
+"""Then it is said what the node waits for."""
+LAST_LOOK_NS = 100_000_000
+"""So long at most what still comes is counted after the drain."""
 TIMER_SLACK_NS = 1_000
 """The usual 50 us would stretch a nap of 200 us by a quarter."""
 
@@ -57,9 +62,10 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
     command_signals(page)
     set_lifeline(parent_pid)
     set_timer_slack(TIMER_SLACK_NS)
-    page["process"]["data_pid"] = os.getpid()
     try:
         lock = take_lock(setup)
+        if lock is None:
+            return EXIT_DRAINED
         snapshot = Region(setup.secret_fd, secret_sections())
         snapshot.keep_private()
         if not wait_for_snapshot(page, snapshot):
@@ -67,6 +73,7 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
         plane = make_plane(setup, snapshot)
         if setup.hook:
             setup.hook(plane)
+        page["process"]["data_pid"] = os.getpid()
         page["process"]["ready"] = 1
         carry(plane, setup)
         os.close(lock)
@@ -89,22 +96,36 @@ def command_signals(page: Region) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def take_lock(setup: NodeSetup) -> int:
-    """The state directory belongs to one data plane. A predecessor that was killed has lost it; one that lives is waited for."""
+def take_lock(setup: NodeSetup) -> int | None:
+    """The state directory belongs to one data plane. A predecessor that was killed has lost it; one that lives is waited for.
+    None: told to end meanwhile.
+    """
     fd = os.open(setup.config.state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    told_at = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return fd
         except BlockingIOError:
             time.sleep(WAIT_S)
+        if told_to_end(setup.page):
+            return None
+        if time.monotonic() > told_at:
+            log.warning("%s is in use by another node: stop that one, or name another state_dir", setup.config.state_dir)
+            told_at = math.inf
+
+
+def told_to_end(page: Region) -> bool:
+    """True, and noted as drained, if the node must end before it has begun."""
+    if page["command"]["drain"][0]:
+        page["process"]["drained"] = 1
+    return bool(page["command"]["drain"][0])
 
 
 def wait_for_snapshot(page: Region, snapshot: Region) -> bool:
     """True once control has published keys and links; False if the node is told to end before."""
     while not snapshot["snapshot"]["generation"][0]:
-        if page["command"]["drain"][0]:
-            page["process"]["drained"] = 1
+        if told_to_end(page):
             return False
         time.sleep(WAIT_S)
     return True
@@ -154,8 +175,9 @@ def carry(plane: DataPlane, setup: NodeSetup) -> None:
 
 
 def finish(plane: DataPlane, setup: NodeSetup) -> None:
-    """Counts what still lies in the socket, so that sums over a network close."""
-    while plane.road.receive(time.monotonic_ns()) > 0:
+    """Counts what still lies in the socket, so that sums over a network close; a flood does not keep the node alive."""
+    end_ns = time.monotonic_ns() + LAST_LOOK_NS
+    while plane.road.receive(time.monotonic_ns()) > 0 and time.monotonic_ns() < end_ns:
         continue
     plane.kernel_drops = setup.endpoint.kernel_drops()
     plane.publish()

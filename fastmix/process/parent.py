@@ -28,14 +28,18 @@ from fastmix.process.mixing import mixing_blob
 from fastmix.process.swap import check_swap
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.logs import configure_logs
-from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections
+from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+MUTE = (signal.SIGINT,)
+"""A terminal's Ctrl-C reaches all; the parent decides. Blocked in control from its first instruction."""
 SHORT_LIFE_S = 1.0
 SHORT_LIVES = 5
-"""A child that so often dies within a second before it was ready is not started again."""
+"""A child that so often in a row fails within a second is not started again."""
+END_WAIT_S = 2.0
+"""So long control has to end by itself."""
 
 
 @dataclass
@@ -53,10 +57,10 @@ class Child:
         self.born = time.monotonic()
         self.pid = self.start()
 
-    def died(self) -> bool:
-        """Notes its death; True if it may be started again."""
+    def died(self, failed: bool) -> bool:
+        """Notes its death; True if it may be started again. `failed`: by itself or before it was ready, not killed."""
         self.pid = 0
-        short = time.monotonic() - self.born < SHORT_LIFE_S
+        short = failed and time.monotonic() - self.born < SHORT_LIFE_S
         self.short_lives = self.short_lives + 1 if short else 0
         return self.short_lives < SHORT_LIVES
 
@@ -86,9 +90,9 @@ class Parent:
 
     def run(self) -> int:
         """Until the node has drained, or cannot go on. Returns the exit code."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            warm_jit()
+            warm_jit()  # may compile for a while: a signal ends it at once
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             self.control.spawn()
             self.data.spawn()
             while self.data.pid:
@@ -115,9 +119,7 @@ class Parent:
         )
         self.page = Region(create_memory("fastmix-page", page_sections()), page_sections())
         self.secret_fd = create_memory("fastmix-secret", secret_sections())
-        mixing = self.page["mixing"]
-        mixing["blob"][0, : len(blob)] = list(blob)
-        mixing["size"], mixing["generation"] = len(blob), 1
+        set_mixing(self.page, blob)
         self.config_fd = os.memfd_create("fastmix-config")
         os.write(self.config_fd, pickle.dumps(self.config))
         self.setup = NodeSetup(self.config, self.network, self.endpoint, self.arena, self.page, self.secret_fd, hook)
@@ -130,6 +132,8 @@ class Parent:
         code = 1
         try:
             code = run_data_plane(self.setup, parent)
+        except SystemExit:  # the parent was gone already
+            code = EXIT_DRAINED
         except BaseException:
             log.exception("the data plane failed")
         finally:
@@ -140,7 +144,7 @@ class Parent:
         handover = json.dumps({**fds, "parent": os.getpid()})
         kept = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds.values() if fd is not None]
         arguments = [sys.executable, "-P", "-m", "fastmix.control", handover]
-        return os.posix_spawn(sys.executable, arguments, child_environment(), file_actions=kept, setsigmask=[])
+        return os.posix_spawn(sys.executable, arguments, child_environment(), file_actions=kept, setsigmask=MUTE)
 
     def _wait(self) -> None:
         """One signal, or a look whether the node is ready."""
@@ -176,7 +180,9 @@ class Parent:
                     self._lost(child, code)
 
     def _lost(self, child: Child, code: int) -> None:
-        restartable = child.died()
+        word = "data_pid" if child is self.data else "control_pid"
+        was_ready = int(self.page["process"][word][0]) == child.pid
+        restartable = child.died(code > 0 or not was_ready)
         if child is self.data and code == EXIT_DRAINED:
             return
         if code == EXIT_REFUSED or not restartable:
@@ -191,10 +197,17 @@ class Parent:
         child.spawn()
 
     def _end(self) -> None:
-        """No child outlives the parent's work."""
+        """No child outlives the parent's work, not even one that is stopped."""
+        if self.control.pid:
+            os.kill(self.control.pid, signal.SIGTERM)
+            give_up = time.monotonic() + END_WAIT_S
+            while self.control.pid and time.monotonic() < give_up:
+                signal.sigtimedwait([signal.SIGCHLD], 0.02)
+                if os.waitpid(self.control.pid, os.WNOHANG)[0]:
+                    self.control.pid = 0
         for child in (self.data, self.control):
             if child.pid:
-                os.kill(child.pid, signal.SIGTERM if child is self.control else signal.SIGKILL)
+                os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
                 child.pid = 0
         self.endpoint.close()

@@ -26,12 +26,17 @@ MIXING = np.dtype(
     [
         ("generation", "<u8"),
         ("applied", "<u8"),
-        ("size", "<u4"),
+        ("asked", "<u4"),
+        ("good", "<u4"),
+        ("size", "<u4", 2),
         ("error_size", "<u4"),
-        ("blob", "u1", MIXING_BLOB_SIZE),
+        ("reserved", "<u4"),
+        ("blob", "u1", (2, MIXING_BLOB_SIZE)),
         ("error", "u1", MIXING_ERROR_SIZE),
     ]
 )
+"""Two halves for pickled strategies: `good` is the half in force, `asked` the one that request number `generation` has filled.
+So a refused request, or one half written, is never what the next process starts with. `applied`: the last request answered."""
 PROCESS_WORDS = np.dtype([("ready", "<u4"), ("drained", "<u4"), ("data_pid", "<i4"), ("control_pid", "<i4"), ("reserved", "<u4")])
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 
@@ -110,6 +115,26 @@ def keep_private(area: npt.NDArray[np.uint8]) -> None:
         if result != 0:
             error = ctypes.get_errno()
             raise OSError(error, f"{name} of {area.nbytes} bytes: {os.strerror(error)} (raise the memlock limit: ulimit -l)")
+
+
+def ask_mixing(page: Region, blob: bytes) -> int:
+    """Hands a pickled (strategy, limits) to the data plane, one at a time. Returns the request's number. `ValueError` if too large."""
+    if len(blob) > MIXING_BLOB_SIZE:
+        raise ValueError(f"the pickled strategy has {len(blob)} bytes; at most {MIXING_BLOB_SIZE} fit")
+    mixing = page["mixing"]
+    half = 1 - int(mixing["good"][0])
+    mixing["blob"][0, half, : len(blob)] = np.frombuffer(blob, np.uint8)
+    mixing["size"][0, half] = len(blob)
+    mixing["asked"] = half
+    mixing["generation"] += 1
+    return int(mixing["generation"][0])
+
+
+def set_mixing(page: Region, blob: bytes) -> None:
+    """Writes what the first data plane starts with. `ValueError` as `ask_mixing`."""
+    ask_mixing(page, blob)
+    mixing = page["mixing"]
+    mixing["good"], mixing["applied"] = mixing["asked"], mixing["generation"]
 
 
 def create_memory(name: str, sections: Sections) -> int:
