@@ -3,13 +3,19 @@
 `python tests/test_readme.py` writes the table of verdicts.
 """
 
+import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from fastmix.cli.keys import x25519_public
+from fastmix.files.secret import write_secret
 from fastmix.packet.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -35,9 +41,28 @@ def test_the_two_commands_are_the_first_sh_blocks_of_one_line_each() -> None:
     assert README.read_text().index(test) < README.read_text().index("\n## ")
 
 
+@pytest.fixture
+def node_directory() -> Iterator[Path]:
+    """A directory with what README's node needs: README's network file, the node's configuration and its secret."""
+    with TemporaryDirectory(dir="/dev/shm") as name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        path, secret = Path(name), os.urandom(32)
+        free.bind(("127.0.0.1", 0))
+        (network,) = blocks("toml")
+        network = network.replace("192.0.2.10:9000", f"127.0.0.1:{free.getsockname()[1]}")
+        free.close()
+        network = network.replace(f"09{62 * '0'}", x25519_public(secret).hex())
+        (path / "network.toml").write_text(network)
+        write_secret(path / "node-0.secret", secret)
+        config = 'number = 0\nnetwork = "network.toml"\nsecret_file = "node-0.secret"\nstate_dir = "state"\nallow_swap = true\n'
+        (path / "node-0.toml").write_text(config)
+        yield path
+
+
 @pytest.mark.parametrize("example", blocks("python"))
-def test_examples_run(example: str) -> None:
-    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True)
+def test_examples_run(example: str, node_directory: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", example]
+    done = subprocess.run(command, cwd=node_directory, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
