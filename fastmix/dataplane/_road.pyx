@@ -136,7 +136,8 @@ def layouts():
 def column_sizes():
     """Bytes of one item of each slot column, as C reads it."""
     cdef fm_arena a
-    return {"state": sizeof(a.state[0]), "class_": sizeof(a.class_[0]), "key_slot": sizeof(a.key_slot[0]), "link": sizeof(a.link[0]),
+    return {"state": sizeof(a.state[0]), "class_": sizeof(a.class_[0]), "key_slot": sizeof(a.key_slot[0]),
+            "link": sizeof(a.link[0]),
             "ingress": sizeof(a.ingress[0]), "arrival_ns": sizeof(a.arrival_ns[0]), "deadline_ns": sizeof(a.deadline_ns[0]),
             "verdict": sizeof(a.columns.verdict[0]), "action": sizeof(a.columns.action[0]),
             "next_index": sizeof(a.columns.next_index[0]), "delay": sizeof(a.columns.delay[0]),

@@ -118,7 +118,10 @@ def keep_private(area: npt.NDArray[np.uint8]) -> None:
 
 
 def ask_mixing(page: Region, blob: bytes) -> int:
-    """Hands a pickled (strategy, limits) to the data plane, one at a time. Returns the request's number. `ValueError` if too large."""
+    """Hands a pickled (strategy, limits) to the data plane, one at a time; returns the request's number.
+
+    `ValueError` if it is too large.
+    """
     if len(blob) > MIXING_BLOB_SIZE:
         raise ValueError(f"the pickled strategy has {len(blob)} bytes; at most {MIXING_BLOB_SIZE} fit")
     mixing = page["mixing"]
