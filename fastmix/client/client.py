@@ -57,8 +57,9 @@ class Client:
         `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
         bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `reservations_file`: where link counters are
         reserved, by default beside the secret file (given as bytes: beside the network file), with ".counters" added.
-        `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for
-        tests. `clock`: a steady one, in seconds.
+        `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is given the
+        `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests. `clock`: a steady one, in
+        seconds.
         """
         network = network if isinstance(network, Network) else Network.load(network)
         self._peer_id = _peer_id(peer_id)
