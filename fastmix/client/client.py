@@ -50,6 +50,7 @@ class Client:
         limits: InboxLimits | None = None,
         observer: Observer | None = None,
         entropy: Entropy | None = None,
+        route_entropy: Entropy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
@@ -58,8 +59,8 @@ class Client:
         bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `reservations_file`: where link counters are
         reserved, by default beside the secret file (given as bytes: beside the network file), with ".counters" added.
         `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is given the
-        `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests. `clock`: a steady one, in
-        seconds.
+        `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests; `route_entropy` the routes
+        alone. `clock`: a steady one, in seconds.
         """
         network = network if isinstance(network, Network) else Network.load(network)
         self._peer_id = _peer_id(peer_id)
@@ -70,7 +71,7 @@ class Client:
             send_rate=send_rate,
             retransmit_after=retransmit_after,
             limits=limits,
-            draw=Draw(entropy),
+            draw=Draw(entropy, route_entropy),
             observer=observer,
         )
         beside = network.path.parent / f"client-{self._peer_id.hex()[:16]}" if isinstance(secret, bytes) else Path(secret)
@@ -112,6 +113,10 @@ class Client:
             wire.close()
             raise
         self._task = asyncio.create_task(self._run(wire, self._endpoint))
+
+    def hush(self) -> None:
+        """Sends nothing more, not even covers, and still receives: so that what is under way can be counted to the end."""
+        self._session.hush()
 
     async def stop(self) -> None:
         """Stops sending and closes the socket; messages under way fail with `NetworkFailure`."""

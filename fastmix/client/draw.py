@@ -15,10 +15,11 @@ _POISSON_STEP = 16.0
 class Draw:
     """Draws from `entropy(n) -> n bytes`."""
 
-    def __init__(self, entropy: Entropy | None = None) -> None:
-        """Without `entropy`, the kernel's."""
+    def __init__(self, entropy: Entropy | None = None, choices: Entropy | None = None) -> None:
+        """Without `entropy`, the kernel's. `choices`: another source for `below` alone, which chooses the routes."""
         self._seeded = entropy is not None
         self._entropy = entropy or os.urandom
+        self._choices = choices or self._entropy
 
     def octets(self, n: int) -> bytes:
         """n random bytes."""
@@ -33,7 +34,7 @@ class Draw:
         limit = (1 << 32) // bound * bound
         drawn = np.empty(0, np.int64)
         while len(drawn) < n:
-            words = np.frombuffer(self._entropy(4 * (n - len(drawn))), "<u4").astype(np.int64)
+            words = np.frombuffer(self._choices(4 * (n - len(drawn))), "<u4").astype(np.int64)
             drawn = np.concatenate((drawn, words[words < limit] % bound))
         return drawn
 

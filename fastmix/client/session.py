@@ -3,6 +3,7 @@
 Each tick: `arrive` with what came, `leave` for what goes, then `events` for what became of messages.
 """
 
+import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from fastmix.client.fragments import (
     parse,
 )
 from fastmix.client.inbox import Inbox, InboxLimits, Whole
-from fastmix.client.outbox import Outbox, Outgoing, RoundTrip
+from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing, RoundTrip
 from fastmix.client.packets import Builder, Departures, Observer
 from fastmix.client.routes import Routes
 from fastmix.client.surbs import SURB_LIFE, Surb, SurbBook, Use
@@ -106,7 +107,8 @@ class Session:
     ) -> None:
         """`secret`: X25519, 32 bytes, of the public key that the network file names; `ConfigError` where it is of another.
 
-        `send_rate`: slots a second. `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays.
+        `send_rate`: slots a second. `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays; a
+        third of it is waited before an incomplete message is acknowledged.
         """
         if not send_rate > 0:
             raise ConfigError(f"send_rate is {send_rate}: it must be above 0 packets a second")
@@ -121,7 +123,7 @@ class Session:
         self._book = SurbBook()
         self._builder = Builder(network, self.address, self._routes, self._book, self._draw, observer)
         self._chunk = chunk_size(network.geometry)
-        mean_delay = network.mean_delay_ns / 1e9
+        mean_delay = network.mean_delay_ns / 1e9 if retransmit_after is None else retransmit_after / RETRANSMIT_MEANS
         self._outbox = Outbox(RoundTrip(mean_delay, retransmit_after))
         self._inbox = Inbox(mean_delay, self._chunk, limits)
         self._asked: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()
@@ -192,6 +194,10 @@ class Session:
     def _queue(self, message: Outgoing) -> None:
         self._outbox.add(message)
         self.counters.messages_sent += 1
+
+    def hush(self) -> None:
+        """Nothing leaves any more, not even covers."""
+        self.send_rate, self._next_exit_cover = 0.0, math.inf
 
     # Every tick
 

@@ -1,0 +1,160 @@
+"""Where the demo lives: a private directory with a network file, fresh keys, and a configuration for each node."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fastmix.demo.options import DemoOptions
+from fastmix.errors import ResourceExhausted
+from fastmix.network import Network, NetworkClient
+from fastmix.packet.geometry import GEOMETRIES
+from fastmix.plan import NetworkPlan, plan_network
+from fastmix.process.swap import check_swap
+
+HOST = "127.0.0.1"
+LAYERS, WIDTH = 3, 2
+MEAN_DELAY_NS = 50_000_000
+MAX_LATENCY_MS = 500
+REPLAY_CAPACITY = 1_000_000
+SHARED_MEMORY = Path("/dev/shm")
+"""A tmpfs on nearly every Linux: keys and replay sets never reach a disk there."""
+PRIORITY_RULES = (
+    '[[mixing.classes]]\nstrategy = "poisson"\n'
+    '[[mixing.classes]]\nstrategy = "timed"\noptions = { interval = "60ms" }\nmax_latency = "250ms"\n'
+)
+CLEANER = """trap '' INT TERM HUP; read -r word; rm -rf -- "$1"; [ "$word" ] || { sleep 3; rm -rf -- "$1"; }"""
+"""Waits until the demo says a word or is gone, by whatever end; then removes the directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Stands before a node on the wire: what comes to `port` goes on to `target`, the port that the node listens on."""
+
+    node: int
+    port: int
+    target: int
+
+
+class Site:
+    """The directory, made by `with` and gone at its end or with this process, even if that is killed."""
+
+    def __init__(self, options: DemoOptions, relayed: tuple[int, ...] = ()) -> None:
+        """`relayed`: numbers of the nodes that have a relay before them."""
+        self.options, self._relayed = options, relayed
+
+    def __enter__(self) -> Self:
+        self.directory = make_directory()
+        self._cleaner = subprocess.Popen(
+            ["/bin/sh", "-c", CLEANER, "sh", str(self.directory)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            self._furnish()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes everything."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        assert self._cleaner.stdin is not None
+        self._cleaner.stdin.write(b"done\n")
+        self._cleaner.stdin.close()
+        try:
+            self._cleaner.wait(5)
+        except subprocess.TimeoutExpired:
+            self._cleaner.send_signal(signal.SIGKILL)
+            self._cleaner.wait()
+
+    def _furnish(self) -> None:
+        ports = free_ports(LAYERS * WIDTH + len(self._relayed))
+        targets = dict(zip(self._relayed, ports[LAYERS * WIDTH :], strict=True))
+        layers = [[(HOST, ports[layer * WIDTH + at]) for at in range(WIDTH)] for layer in range(LAYERS)]
+        self.plan: NetworkPlan = plan_network(
+            layers,
+            2,
+            geometry=GEOMETRIES[self.options.geometry],
+            classes=2 if self.options.strategy == "priority" else 1,
+            mean_delay_ns=MEAN_DELAY_NS,
+        ).write(self.directory / "network")
+        self.relays = [Relay(node, ports[node], target) for node, target in targets.items()]
+        for node in self.network.nodes:
+            self.config_path(node.number).write_text(self._config(node.number, targets.get(node.number)))
+
+    def _config(self, number: int, target: int | None) -> str:
+        """A node's configuration file."""
+        secret = self.plan.secret_path(self.directory / "network", number)
+        lines = [
+            f"number = {number}",
+            'network = "network/network.toml"',
+            f'secret_file = "{secret.relative_to(self.directory)}"',
+            f'state_dir = "{self.state_dir(number).name}"',
+            f"replay_capacity = {REPLAY_CAPACITY}",
+            "allow_swap = true  # its keys die with it",
+            *([f'listen_addr = "{HOST}:{target}"'] if target is not None else []),
+            "[mixing]",
+            f'strategy = "{self.options.strategy}"',
+            f'max_latency = "{MAX_LATENCY_MS}ms"',
+        ]
+        return "\n".join(lines) + "\n" + (PRIORITY_RULES if self.options.strategy == "priority" else "")
+
+    @property
+    def network(self) -> Network:
+        """The network, as its file has it."""
+        return self.plan.network
+
+    def config_path(self, number: int) -> Path:
+        """The configuration file of a node."""
+        return self.directory / f"node-{number}.toml"
+
+    def state_dir(self, number: int) -> Path:
+        """The state directory of a node."""
+        return self.directory / f"node-{number}"
+
+    def log_path(self, name: str) -> Path:
+        """Where a process logs."""
+        return self.directory / f"{name.replace(' ', '-')}.log"
+
+    def secret_path(self, client: NetworkClient) -> Path:
+        """The Sphinx secret of a client."""
+        return self.plan.secret_path(self.directory / "network", client.peer_id)
+
+    def warning(self) -> str | None:
+        """What a node would refuse for, were it not a demo."""
+        return check_swap(self.directory, True)
+
+
+def make_directory() -> Path:
+    """A new directory of this user alone, in memory where the machine offers that; `ResourceExhausted` if there is none."""
+    for place in (SHARED_MEMORY, None):
+        if place is not None and not os.access(place, os.W_OK | os.X_OK):
+            continue
+        try:
+            return Path(tempfile.mkdtemp(prefix="fastmix-demo-", dir=place))
+        except OSError as error:
+            problem = error
+    raise ResourceExhausted(f"no temporary directory can be made ({problem.strerror}): set TMPDIR to one with room")
+
+
+def free_ports(n: int) -> list[int]:
+    """n UDP ports of the loopback address that nobody uses now; `ResourceExhausted` where the machine gives none."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(n)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+    except OSError as error:
+        raise ResourceExhausted(f"no free UDP port on {HOST}: {error.strerror}") from None
+    finally:
+        for each in sockets:
+            each.close()
