@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -50,17 +51,16 @@ class Client:
         limits: InboxLimits | None = None,
         observer: Observer | None = None,
         entropy: Entropy | None = None,
-        route_entropy: Entropy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
 
         `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
         bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `reservations_file`: where link counters are
-        reserved, by default beside the secret file (given as bytes: beside the network file), with ".counters" added.
+        reserved, by default beside the secret file (where that is given as bytes, the network file), with ".counters" added.
         `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is given the
-        `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests; `route_entropy` the routes
-        alone. `clock`: a steady one, in seconds.
+        `kx_public`s of what is built. `entropy` makes routes, ids and times repeatable: for tests. `clock`: a steady one, in
+        seconds.
         """
         network = network if isinstance(network, Network) else Network.load(network)
         self._peer_id = _peer_id(peer_id)
@@ -71,7 +71,7 @@ class Client:
             send_rate=send_rate,
             retransmit_after=retransmit_after,
             limits=limits,
-            draw=Draw(entropy, route_entropy),
+            draw=Draw(entropy),
             observer=observer,
         )
         beside = network.path.parent / f"client-{self._peer_id.hex()[:16]}" if isinstance(secret, bytes) else Path(secret)
@@ -79,7 +79,8 @@ class Client:
         self._bind, self._clock = bind, clock
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
-        self._received: asyncio.Queue[Message] = asyncio.Queue()
+        self._received: deque[Message] = deque()
+        self._receiving: deque[asyncio.Future[Message]] = deque()
         self._endpoint: UdpEndpoint | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -114,10 +115,6 @@ class Client:
             raise
         self._task = asyncio.create_task(self._run(wire, self._endpoint))
 
-    def hush(self) -> None:
-        """Sends nothing more, not even covers, and still receives: so that what is under way can be counted to the end."""
-        self._session.hush()
-
     async def stop(self) -> None:
         """Stops sending and closes the socket; messages under way fail with `NetworkFailure`."""
         if self._task is None:
@@ -146,7 +143,17 @@ class Client:
     async def receive(self) -> Message:
         """The next message, or answer to one of ours; waits for it."""
         self._check_running()
-        message = await self._received.get()
+        if self._received:
+            message = self._received.popleft()
+        else:
+            future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+            self._receiving.append(future)
+            try:
+                message = await future
+            except asyncio.CancelledError:
+                if future.done() and not future.cancelled():
+                    self._received.appendleft(future.result())
+                raise
         self._session.taken(message)
         return message
 
@@ -223,7 +230,7 @@ class Client:
 
     def _fail(self, failure: BaseException) -> None:
         """Nothing that is waited for will come."""
-        waiting: list[asyncio.Future[Any]] = [*self._sending.values(), *self._asking.values()]
+        waiting: list[asyncio.Future[Any]] = [*self._sending.values(), *self._asking.values(), *self._receiving]
         for future in waiting:
             if not future.done():
                 future.set_exception(failure)
@@ -236,7 +243,7 @@ class Client:
                 self._session.taken(event)
                 asking.set_result(event)
             else:
-                self._received.put_nowait(event)
+                self._arrived(event)
             return
         sending = self._sending.get(event.id)
         if sending is None or sending.done():
@@ -245,6 +252,15 @@ class Client:
             sending.set_exception(BatchTimeout(f"{event.n_acknowledged} of {event.n_fragments} fragments arrived"))
         else:
             sending.set_result(event)
+
+    def _arrived(self, message: Message) -> None:
+        """To the longest waiting `receive`, or kept for the next one."""
+        while self._receiving:
+            future = self._receiving.popleft()
+            if not future.done():
+                future.set_result(message)
+                return
+        self._received.append(message)
 
     def _check_running(self) -> None:
         if self._task is None or self._task.done():
