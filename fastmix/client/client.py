@@ -51,6 +51,7 @@ class Client:
         limits: InboxLimits | None = None,
         observer: Observer | None = None,
         entropy: Entropy | None = None,
+        route_entropy: Entropy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
@@ -59,8 +60,8 @@ class Client:
         bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `reservations_file`: where link counters are
         reserved, by default beside the secret file (where that is given as bytes, the network file), with ".counters" added.
         `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is given the
-        `kx_public`s of what is built. `entropy` makes routes, ids and times repeatable: for tests. `clock`: a steady one, in
-        seconds.
+        `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests; `route_entropy` the routes
+        alone. `clock`: a steady one, in seconds.
         """
         network = network if isinstance(network, Network) else Network.load(network)
         self._peer_id = _peer_id(peer_id)
@@ -71,7 +72,7 @@ class Client:
             send_rate=send_rate,
             retransmit_after=retransmit_after,
             limits=limits,
-            draw=Draw(entropy),
+            draw=Draw(entropy, route_entropy),
             observer=observer,
         )
         beside = network.path.parent / f"client-{self._peer_id.hex()[:16]}" if isinstance(secret, bytes) else Path(secret)
@@ -115,6 +116,10 @@ class Client:
             raise
         self._task = asyncio.create_task(self._run(wire, self._endpoint))
 
+    def hush(self) -> None:
+        """Sends nothing more, not even covers, and still receives: so that what is under way can be counted to the end."""
+        self._session.hush()
+
     async def stop(self) -> None:
         """Stops sending and closes the socket; messages under way fail with `NetworkFailure`."""
         if self._task is None:
@@ -151,7 +156,7 @@ class Client:
             try:
                 message = await future
             except asyncio.CancelledError:
-                if future.done() and not future.cancelled():
+                if future.done() and not future.cancelled() and future.exception() is None:
                     self._received.appendleft(future.result())
                 raise
         self._session.taken(message)
@@ -234,6 +239,7 @@ class Client:
         for future in waiting:
             if not future.done():
                 future.set_exception(failure)
+        self._receiving.clear()
 
     def _happened(self, event: Event) -> None:
         """Tells whoever waits for it."""

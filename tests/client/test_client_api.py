@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fastmix import BatchTimeout, ConfigError, NetworkFailure
-from fastmix.client import MESSAGE_LIMIT, Address, Client
+from fastmix.client import MESSAGE_LIMIT, Address, Client, Message
 from fastmix.plan import plan_network
 
 
@@ -60,6 +60,17 @@ async def test_a_waiting_receive_ends_when_it_stops(plan):
     await client.stop()
     with pytest.raises(NetworkFailure, match="stopped"):
         await receiving
+
+
+async def test_a_cancelled_receive_loses_no_message(plan):
+    async with client_of(plan) as client:
+        receiving = asyncio.create_task(client.receive())
+        await asyncio.sleep(0)
+        client._happened(Message(b"data", bytes(16)))
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        assert (await client.receive()).data == b"data"
 
 
 async def test_bad_arguments(plan):
