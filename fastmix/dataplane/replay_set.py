@@ -41,10 +41,9 @@ def line_count(capacity: int) -> int:
 
 
 def memory_replay_set(capacity: int, replay_key: bytes) -> ReplaySet:
-    """A set in ordinary memory, for networks in memory. Lines begin on 64 bytes."""
-    raw = np.zeros(line_count(capacity) * LINE + LINE, np.uint32)
-    skip = (-raw.ctypes.data % 64) // 4
-    return ReplaySet(raw[skip : skip + line_count(capacity) * LINE].reshape(-1, LINE), replay_key)
+    """A set without a file, which forked processes share: for networks in memory."""
+    shared = mmap.mmap(-1, line_count(capacity) * LINE * 4)
+    return ReplaySet(np.frombuffer(shared, np.uint32).reshape(-1, LINE), replay_key)
 
 
 def open_replay_set(state_dir: Path, public: bytes, capacity: int) -> ReplaySet:
