@@ -51,12 +51,12 @@ def open_frame(root, frame):
     """(step, seq, key_slot, packet)."""
     counter = xor(frame[4:12], chacha20(mask_key(root), 8, frame[-16:]))
     step, seq = struct.unpack("<II", counter)
-    if step >= END or seq >= END:
-        raise Dropped("exhausted")
     try:
         plain = ChaCha20Poly1305(batch_key(root, step)).decrypt(bytes(4) + counter, frame[12:], frame[:4])
     except InvalidTag:
         raise Dropped("link tag") from None
+    if step >= END or seq >= END:
+        raise Dropped("exhausted")
     if plain[1:4] != bytes(3):
         raise Dropped("flags")
     return step, seq, plain[0], plain[4:]
