@@ -18,7 +18,8 @@ keys = App(name="keys", help="Make secret files and show their public keys.")
 keys.command("fastmix.cli.keys:new", name="new", help="Make new secret files.")
 keys.command("fastmix.cli.keys:show", name="show", help="Show the public keys of secret files.")
 
-network = App(name="network", help="Read a network file.")
+network = App(name="network", help="Make a network, or read a network file.")
+network.command("fastmix.cli.network_new:new", name="new", help="Make a network: its file, all secrets, node configurations.")
 network.command("fastmix.cli.network:check", name="check", help="Check a network file, and the secrets of one of its ends.")
 
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")

@@ -1,0 +1,92 @@
+"""`fastmix network new`: a network with fresh keys, for operators who run all of its nodes, or who hand the files out."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from fastmix.errors import ConfigError
+from fastmix.files.addresses import Address, format_address, parse_address
+from fastmix.files.durations import duration_ns, parse_duration
+from fastmix.packet.geometry import GEOMETRIES
+from fastmix.plan import NetworkPlan, plan_network
+
+FIRST_PORT = 9000
+LOCAL = tuple(tuple(f"127.0.0.1:{FIRST_PORT + 2 * layer + at}" for at in range(2)) for layer in range(3))
+
+
+def new(
+    directory: Path,
+    /,
+    *,
+    layer1: tuple[str, ...] = LOCAL[0],
+    layer2: tuple[str, ...] = LOCAL[1],
+    layer3: tuple[str, ...] = LOCAL[2],
+    clients: Annotated[int, Parameter(validator=Number(gte=0, lte=500))] = 2,
+    geometry: Literal["wan", "jumbo"] = "wan",
+    mean_delay: str = "50ms",
+    classes: Literal[1, 2, 4] = 1,
+) -> None:
+    """Make a network: its file, all secrets, and a configuration for each node.
+
+    Give every node the network file, its own configuration, its own secret and the secrets of its own links, and delete the
+    rest: whoever has all secrets sees everything.
+
+    Parameters
+    ----------
+    directory
+        A new directory for it.
+    layer1
+        Address of a node of the first layer, such as 192.0.2.10:9000. Repeat it for each node.
+    layer2
+        The same for the second layer.
+    layer3
+        The same for the third layer, the exits.
+    clients
+        How many clients to make keys for.
+    geometry
+        Packet sizes: wan or jumbo.
+    mean_delay
+        Mean mixing delay of a node.
+    classes
+        Priority classes.
+    """
+    if directory.exists():
+        raise ConfigError(f"{directory} exists already: name a new directory")
+    try:
+        mean_ns = duration_ns(parse_duration(mean_delay))
+    except ValueError as error:
+        raise ConfigError(f"--mean-delay {mean_delay!r} {error}") from None
+    plan = plan_network(
+        [addresses(f"--layer{at}", texts) for at, texts in enumerate((layer1, layer2, layer3), 1)],
+        clients,
+        geometry=GEOMETRIES[geometry],
+        classes=classes,
+        mean_delay_ns=mean_ns,
+    )
+    write(plan, directory)
+    print(f"{directory / 'network.toml'}: {len(plan.network.nodes)} nodes, {clients} clients, {len(plan.network.links)} links")
+    for node in plan.network.nodes:
+        print(f"  fastmix run {directory / f'node-{node.number}.toml'}    # layer {node.layer}, {format_address(node.address)}")
+
+
+def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
+    """The addresses of one layer."""
+    try:
+        return [parse_address(text) for text in texts]
+    except ValueError as error:
+        raise ConfigError(f"{option} {' '.join(texts)}: an address {error}") from None
+
+
+def write(plan: NetworkPlan, directory: Path) -> None:
+    """All files. `ConfigError` where the directory cannot be made."""
+    try:
+        plan.write(directory)
+        for node in plan.network.nodes:
+            (directory / f"node-{node.number}.toml").write_text(
+                f'number = {node.number}\nnetwork = "network.toml"\nsecret_file = "secrets/node-{node.number}"\n'
+                f'state_dir = "/dev/shm/fastmix-node-{node.number}"  # must be memory: it must not survive a reboot\n'
+            )
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,65 @@
+"""`fastmix network new` and `fastmix status`, through the real command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import free_places
+
+from fastmix.files.addresses import format_address
+
+WAIT_S = 60
+
+
+def fastmix(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "fastmix", *map(str, args)], capture_output=True, text=True, timeout=WAIT_S)
+
+
+def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
+    net = tmp_path / "net"
+    places = [format_address(place) for place in free_places(3)]
+    layers = [word for at, place in enumerate(places, 1) for word in (f"--layer{at}", place)]
+    made = fastmix("network", "new", net, *layers, "--clients", 1, "--classes", 2, "--geometry", "jumbo")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.count("fastmix run") == 3
+    checked = json.loads(fastmix("network", "check", net / "network.toml", "--json").stdout)
+    assert (checked["geometry"], checked["classes"], len(checked["nodes"]), len(checked["clients"])) == ("jumbo", 2, 3, 1)
+    config = net / "node-0.toml"
+    config.write_text(config.read_text().replace("/dev/shm/fastmix-node-0", "state") + "allow_swap = true\n")
+    assert fastmix("run", "--check", config).returncode == 0
+    node = subprocess.Popen([sys.executable, "-m", "fastmix", "run", str(config)], stderr=subprocess.PIPE, text=True)
+    assert node.stderr is not None
+    try:
+        assert any("ready" in line for line in node.stderr)
+        told = json.loads(fastmix("status", config, "--json").stdout)
+        assert (told["status"]["state"], told["metrics"]["conservation"]) == ("running", "exact")
+        assert "conservation        exact" in fastmix("status", net / "state").stdout
+    finally:
+        node.terminate()
+        node.stderr.close()
+        assert node.wait(WAIT_S) == 0
+    assert "no node answers" in fastmix("status", config).stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--layer2", "nowhere"], "--layer2 nowhere: an address is not an IP address and a port"),
+        (["--mean-delay", "soon"], "--mean-delay 'soon'"),
+        (["--classes", "3"], "classes"),
+    ],
+)
+def test_wrong_options(tmp_path: Path, args: list[str], told: str) -> None:
+    done = fastmix("network", "new", tmp_path / "net", *args)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "net").exists()
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    done = fastmix("network", "new", tmp_path)
+    assert (done.returncode, "exists already" in done.stderr) == (2, True)
+    assert not list(tmp_path.iterdir())
