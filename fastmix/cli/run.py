@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastmix.config import MixnodeConfig
+    from fastmix.udp.endpoint import UdpEndpoint
 
 
 def run(config: Path, /, *, check: bool = False) -> int:
@@ -26,9 +27,13 @@ def run(config: Path, /, *, check: bool = False) -> int:
     if check:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         return 0
+    from fastmix.files.addresses import format_address
     from fastmix.process.parent import run as run_node
 
-    return run_node(loaded)
+    def announce(endpoint: "UdpEndpoint") -> None:
+        print(f"{loaded.node_id} is ready on {format_address(endpoint.address)}; Ctrl-C drains it", flush=True)
+
+    return run_node(loaded, on_ready=announce)
 
 
 def check_files(config: "MixnodeConfig", path: Path) -> None:

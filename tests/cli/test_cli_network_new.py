@@ -29,16 +29,16 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
     config = net / "node-0.toml"
     config.write_text(config.read_text().replace("/dev/shm/fastmix-node-0", "state") + "allow_swap = true\n")
     assert fastmix("run", "--check", config).returncode == 0
-    node = subprocess.Popen([sys.executable, "-m", "fastmix", "run", str(config)], stderr=subprocess.PIPE, text=True)
-    assert node.stderr is not None
+    node = subprocess.Popen([sys.executable, "-m", "fastmix", "run", str(config)], stdout=subprocess.PIPE, text=True)
+    assert node.stdout is not None
     try:
-        assert any("ready" in line for line in node.stderr)
+        assert node.stdout.readline() == f"mix-000 is ready on {places[0]}; Ctrl-C drains it\n"
         told = json.loads(fastmix("status", config, "--json").stdout)
         assert (told["status"]["state"], told["metrics"]["conservation"]) == ("running", "exact")
-        assert "conservation        exact" in fastmix("status", net / "state").stdout
+        assert fastmix("status", net / "state").stdout.split()[-2:] == ["conservation", "exact"]
     finally:
         node.terminate()
-        node.stderr.close()
+        node.stdout.close()
         assert node.wait(WAIT_S) == 0
     assert "no node answers" in fastmix("status", config).stderr
 
