@@ -32,7 +32,9 @@ STALL_S = 45.0
 """Longest time without any progress."""
 TIMEOUT_S = 600.0
 """Of one message."""
-DRAIN_S = 20.0
+DRAIN_S = 30.0
+"""Longest drain of a layer, and longest wait for a last report."""
+ANSWER_S = 2.0
 LOOK_S = 0.25
 CAPTURED, RELAYED = 2, 0
 """The node whose order is looked at: one in the middle; by relays one of the first, for the last answer to source addresses."""
@@ -73,6 +75,10 @@ class Course:
         """Ends all processes."""
         for child in self.children():
             child.kill()
+
+    def _check(self) -> None:
+        for child in self.children():
+            child.check()
 
     async def run(self) -> Results:
         """All of it. `NetworkFailure` where a process ends early or nothing moves any more."""
@@ -118,11 +124,16 @@ class Course:
         await self._within(START_S, "the observer was not ready", self.observer.hear())
 
     async def _within(self, seconds: float, late: str, *work: Any) -> None:
-        """Runs all, side by side; `NetworkFailure` where they take too long."""
+        """Runs all, side by side; `NetworkFailure` where they take too long or a process ends."""
         tasks = [asyncio.ensure_future(each) for each in work]
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*tasks)
+                waiting = set(tasks)
+                while waiting:
+                    self._check()
+                    done, waiting = await asyncio.wait(waiting, timeout=LOOK_S, return_when=asyncio.FIRST_EXCEPTION)
+                    for task in done:
+                        task.result()
         except TimeoutError:
             raise NetworkFailure(f"{late} after {seconds:g} s: the machine may be overloaded; try again") from None
         finally:
@@ -147,7 +158,8 @@ class Course:
             return None
         try:
             writer.write(json.dumps({"op": op}).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(await asyncio.wait_for(reader.readline(), 2.0) or b"{}")
+            async with asyncio.timeout(ANSWER_S):  # wait_for of Python 3.11 can swallow a Ctrl-C
+                answer: dict[str, Any] = json.loads(await reader.readline() or b"{}")
             return answer.get("ok")
         except (OSError, TimeoutError, ValueError):
             return None
@@ -203,8 +215,7 @@ class Course:
         progress: object = None
         since = time.monotonic()
         while not self._finished():
-            for child in self.children():
-                child.check()
+            self._check()
             for task in listening:
                 if task.done():
                     task.result()
@@ -256,10 +267,10 @@ class Course:
                     raise child.failure("did not end as it was told")
         for child in self.clients:
             child.tell({"op": "report"})
-        reports = [asyncio.wait_for(self._report(child), DRAIN_S) for child in self.clients]
         results, sender = self.results, self.told[SENDER]
-        for at, report in enumerate(await asyncio.gather(*reports)):
-            results.clients[str(at)] = report
+        async with asyncio.timeout(DRAIN_S):
+            for at, child in enumerate(self.clients):
+                results.clients[str(at)] = await self._report(child)
         for number in self.nodes:
             last = json.loads((self.site.state_dir(number) / LAST_METRICS).read_text())
             results.nodes[str(number)] = Metrics(**last).to_dict()
@@ -287,7 +298,8 @@ class Course:
     async def _observed(self) -> None:
         assert self.observer is not None
         self.observer.tell({"op": "report", "records": [str(self._record_path(at)) for at in (SENDER, RECEIVER)]})
-        seen = await asyncio.wait_for(self.observer.hear(), DRAIN_S)
+        async with asyncio.timeout(DRAIN_S):
+            seen = await self.observer.hear()
         self.results.wire = {"by": "relay" if self.site.relays else "capture", **seen}
 
 

@@ -52,7 +52,11 @@ class Site:
     def __enter__(self) -> Self:
         self.directory = make_directory()
         self._cleaner = subprocess.Popen(
-            ["/bin/sh", "-c", CLEANER, "sh", str(self.directory)], stdin=subprocess.PIPE, start_new_session=True
+            ["/bin/sh", "-c", CLEANER, "sh", str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             self._furnish()
