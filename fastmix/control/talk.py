@@ -61,7 +61,7 @@ async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(line)
         op = asked["op"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {"error": 'not a request: send {"op": "status"} on one line'}
     if op == "status":
         return {"ok": duties.status().to_dict()}

@@ -81,7 +81,7 @@ def free_port() -> tuple[str, int]:
 
 @dataclass
 class RealNode:
-    """Node 1 of a row of three; the test is node 0, which sends, and node 2, which receives. `options`: those of `MixnodeConfig`."""
+    """Node 1 of a row of three; the test is node 0, which sends, and node 2, which receives. `options`: of `MixnodeConfig`."""
 
     folder: Path
     zygote: Zygote
