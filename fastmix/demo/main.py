@@ -11,12 +11,18 @@ from fastmix.demo.options import DemoOptions
 from fastmix.demo.results import Results
 from fastmix.demo.screen import make_screen, print_results
 from fastmix.demo.site import Site
+from fastmix.errors import ConfigError
 
 TERMINATED = 128 + signal.SIGTERM
 
 
 def run(options: DemoOptions) -> int:
     """Runs the demo; prints what it came to. 0 only if every message arrived unchanged and every packet is accounted for."""
+    if options.file is not None:
+        try:
+            options.file.open("rb").close()
+        except OSError as error:
+            raise ConfigError(f"--file {options.file}: cannot be read: {error.strerror}") from None
     try:
         results = asyncio.run(perform(options))
     except asyncio.CancelledError:

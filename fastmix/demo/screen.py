@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fastmix.demo.course import Course, Screen
 
 ROAD = "client 0 → layer 1 (nodes 0, 1) → layer 2 (2, 3) → layer 3 (4, 5) → client 1, and back through SURBs"
+POOL_SHOWN = 200
+"""Packets at which a pool's bar ends."""
 WIDTH_LEAST = 118
 """Columns of output that is not a terminal."""
 
@@ -74,12 +76,14 @@ class View:
         replied = int(course.told[0].get("replied", 0))
         bar.add_row("answered", ProgressBar(total, replied, width=50), f"{replied} of {total}")
         nodes = Table(box=box.SIMPLE)
-        for name in ("node", "layer", "packets/s", "forwarded", "waiting in the pool"):
+        for name in ("node", "layer", "packets/s", "forwarded", "pool"):
             nodes.add_column(name, justify="right")
+        nodes.add_column("", min_width=POOL_SHOWN // 4)
         for number, metrics in course.metrics.items():
             layer = course.site.network.node(number).layer
             rate, pooled = self._rate(number, metrics["forwarded"]), metrics["pooled"]
-            nodes.add_row(str(number), str(layer), f"{rate:.0f}", str(metrics["forwarded"]), f"{pooled:4d} {'▪' * (pooled // 4)}")
+            bar_of_pool = "▪" * (min(pooled, POOL_SHOWN) // 4)
+            nodes.add_row(str(number), str(layer), f"{rate:.0f}", str(metrics["forwarded"]), str(pooled), bar_of_pool)
         self._live.update(Group(self._head(), bar, nodes), refresh=True)
 
     def _head(self) -> Text:

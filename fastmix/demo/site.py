@@ -1,6 +1,5 @@
 """Where the demo lives: a private directory with a network file, fresh keys, and a configuration for each node."""
 
-import os
 import shutil
 import signal
 import socket
@@ -22,7 +21,14 @@ HOST = "127.0.0.1"
 LAYERS, WIDTH = 3, 2
 MEAN_DELAY_NS = 50_000_000
 MAX_LATENCY_MS = 500
-REPLAY_CAPACITY = 1_000_000
+REPLAY_CAPACITY = 300_000
+"""Packets that a node remembers, at least: minutes at the clients' rates."""
+REPLAY_BYTES = 7
+"""Of a node's replay set, for each packet."""
+PACKETS_PER_MESSAGE = 9
+BYTES_PER_PACKET = 900
+ROOM = 24 << 20
+"""Bytes that the directory needs beside replay sets and file."""
 SHARED_MEMORY = Path("/dev/shm")
 """A tmpfs on nearly every Linux: keys and replay sets never reach a disk there."""
 PRIORITY_RULES = (
@@ -50,7 +56,7 @@ class Site:
         self.options, self._relayed = options, relayed
 
     def __enter__(self) -> Self:
-        self.directory = make_directory()
+        self.directory = make_directory(room(self.options))
         self._cleaner = subprocess.Popen(
             ["/bin/sh", "-c", CLEANER, "sh", str(self.directory)],
             stdin=subprocess.PIPE,
@@ -103,7 +109,7 @@ class Site:
             'network = "network/network.toml"',
             f'secret_file = "{secret.relative_to(self.directory)}"',
             f'state_dir = "{self.state_dir(number).name}"',
-            f"replay_capacity = {REPLAY_CAPACITY}",
+            f"replay_capacity = {replay_capacity(self.options)}",
             "allow_swap = true  # its keys die with it",
             *([f'listen_addr = "{HOST}:{target}"'] if target is not None else []),
             "[mixing]",
@@ -138,16 +144,32 @@ class Site:
         return check_swap(self.directory, True)
 
 
-def make_directory() -> Path:
-    """A new directory of this user alone, in memory where the machine offers that; `ResourceExhausted` if there is none."""
-    for place in (SHARED_MEMORY, None):
-        if place is not None and not os.access(place, os.W_OK | os.X_OK):
-            continue
+def replay_capacity(options: DemoOptions) -> int:
+    """Four times what one node may see of the messages, for cover takes its part."""
+    if options.file is None:
+        return max(REPLAY_CAPACITY, 4 * PACKETS_PER_MESSAGE * options.messages)
+    return max(REPLAY_CAPACITY, 4 * options.file.stat().st_size // BYTES_PER_PACKET)
+
+
+def room(options: DemoOptions) -> int:
+    """Bytes that the directory may come to hold."""
+    received = options.file.stat().st_size if options.file is not None else 0
+    return LAYERS * WIDTH * REPLAY_BYTES * replay_capacity(options) + received + ROOM
+
+
+def make_directory(size: int) -> Path:
+    """A new directory of this user alone with room for `size` bytes, in memory where there is that much.
+
+    `ResourceExhausted` if there is none.
+    """
+    problem = f"{size >> 20} MB are not free"
+    for place in (SHARED_MEMORY, Path(tempfile.gettempdir())):
         try:
-            return Path(tempfile.mkdtemp(prefix="fastmix-demo-", dir=place))
+            if shutil.disk_usage(place).free >= size:
+                return Path(tempfile.mkdtemp(prefix="fastmix-demo-", dir=place))
         except OSError as error:
-            problem = error
-    raise ResourceExhausted(f"no temporary directory can be made ({problem.strerror}): set TMPDIR to one with room")
+            problem = error.strerror or str(error)
+    raise ResourceExhausted(f"no temporary directory can be made ({problem}): set TMPDIR to a directory with room")
 
 
 def free_ports(n: int) -> list[int]:
