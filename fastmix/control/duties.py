@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
 from fastmix.control.snapshot import publish_snapshot
-from fastmix.errors import ConfigError
+from fastmix.errors import ConfigError, ResourceExhausted
 from fastmix.files.secret import read_secret
 from fastmix.links.reservations import Reservations
 from fastmix.links.static import LinkRoot, StaticLinkRoots
@@ -21,7 +21,7 @@ from fastmix.seam.memory import Region, ask_mixing
 from fastmix.status import Metrics, NodeState, NodeStatus
 
 log = logging.getLogger(__name__)
-OTHER_GEOMETRY_LOG_S = 60.0
+OTHER_GEOMETRY_LOG_S = COMPLAINT_S = 60.0
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Duties:
     roots: list[LinkRoot] = field(default_factory=list, repr=False)
     logged_at: float = -OTHER_GEOMETRY_LOG_S
     logged_count: int = 0
+    complained_at: float = -COMPLAINT_S
     owner: asyncio.Task[None] | None = None
     mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -72,7 +73,12 @@ class Duties:
 
     def tick(self) -> None:
         """Ten times a second: reservations, the sink, what is logged once a minute."""
-        self.extend()
+        try:
+            self.extend()
+        except ResourceExhausted as error:  # there is a block left, or more: the disk may recover until it is used up
+            if time.monotonic() - self.complained_at >= COMPLAINT_S:
+                log.error("%s; links stop when what is reserved is used up", error)
+                self.complained_at = time.monotonic()
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
         wrong = self.counters.read()["drop_other_geometry"]

@@ -6,6 +6,7 @@ at once.
 
 import json
 import logging
+import math
 import os
 import pickle
 import signal
@@ -36,10 +37,10 @@ SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MUTE = (signal.SIGINT,)
 """A terminal's Ctrl-C reaches all; the parent decides. Blocked in control from its first instruction."""
 SHORT_LIFE_S = 1.0
-SHORT_LIVES = 5
-"""A child that so often in a row fails within a second is not started again."""
+FAILURES = 5
+"""A child that so often in a row fails before it is ready, or by itself within a second, is not started again."""
 END_WAIT_S = 2.0
-"""So long control has to end by itself."""
+"""So long a child that must end has to do so by itself."""
 
 
 @dataclass
@@ -50,19 +51,19 @@ class Child:
     start: Callable[[], int]
     pid: int = 0
     born: float = 0.0
-    short_lives: int = 0
+    failures: int = 0
 
     def spawn(self) -> None:
         """Starts it."""
         self.born = time.monotonic()
         self.pid = self.start()
 
-    def died(self, failed: bool) -> bool:
-        """Notes its death; True if it may be started again. `failed`: by itself or before it was ready, not killed."""
+    def died(self, was_ready: bool, code: int) -> bool:
+        """Notes its death; True if it may be started again. One that was killed when it was ready has not failed."""
         self.pid = 0
-        short = failed and time.monotonic() - self.born < SHORT_LIFE_S
-        self.short_lives = self.short_lives + 1 if short else 0
-        return self.short_lives < SHORT_LIVES
+        failed = not was_ready or (code > 0 and time.monotonic() - self.born < SHORT_LIFE_S)
+        self.failures = self.failures + 1 if failed else 0
+        return self.failures < FAILURES
 
 
 class Parent:
@@ -77,6 +78,7 @@ class Parent:
         self.owner_fd = owner_fd
         self.on_ready = on_ready
         self.failed = False
+        self.give_up_at = math.inf
         self.network = Network.load(config.network)
         self.network.node(config.number)
         self._prepare_state_dir()
@@ -95,7 +97,7 @@ class Parent:
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             self.control.spawn()
             self.data.spawn()
-            while self.data.pid:
+            while self.data.pid and time.monotonic() < self.give_up_at:
                 self._wait()
         finally:
             self._end()
@@ -147,7 +149,9 @@ class Parent:
         return os.posix_spawn(sys.executable, arguments, child_environment(), file_actions=kept, setsigmask=MUTE)
 
     def _wait(self) -> None:
-        """One signal, or a look whether the node is ready."""
+        """One signal, or a look whether the node is ready. Told to drop, the data plane has to end soon: a strategy may hang."""
+        if self.page["command"]["drain"][0] > 1:
+            self.give_up_at = min(self.give_up_at, time.monotonic() + END_WAIT_S)
         waiting = self.on_ready is not None
         arrived = signal.sigtimedwait(SIGNALS, 0.02 if waiting else 1.0)
         if waiting and self.on_ready and self.page["process"]["ready"][0]:
@@ -182,13 +186,13 @@ class Parent:
     def _lost(self, child: Child, code: int) -> None:
         word = "data_pid" if child is self.data else "control_pid"
         was_ready = int(self.page["process"][word][0]) == child.pid
-        restartable = child.died(code > 0 or not was_ready)
+        restartable = child.died(was_ready, code)
         if child is self.data and code == EXIT_DRAINED:
             return
         if code == EXIT_REFUSED or not restartable:
             log.error("%s ended with code %d and is not started again: the node stops", child.name, code)
             self.failed = True
-            self.page["command"]["drain"] = 2
+            self.page["command"]["drain"] = max(1, int(self.page["command"]["drain"][0]))
             self.page["command"]["wake"] += 1
             return
         if self.page["command"]["drain"][0] and child is self.control:
@@ -207,6 +211,8 @@ class Parent:
                     self.control.pid = 0
         for child in (self.data, self.control):
             if child.pid:
+                log.error("%s does not end by itself", child.name)
+                self.failed |= child is self.data
                 os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
                 child.pid = 0
@@ -217,7 +223,10 @@ class Parent:
         """The last counters, for whoever asks after the end."""
         metrics = metrics_of(CounterPage(self.page.bytes("counters")).read())
         last = {**metrics.counters, "dropped": metrics.dropped}
-        write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")
+        try:
+            write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")
+        except OSError as error:
+            log.warning("%s: the last counters cannot be written: %s", self.config.state_dir, error.strerror)
 
     def _warn(self, text: str | None) -> None:
         if text:

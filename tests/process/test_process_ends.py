@@ -93,6 +93,31 @@ def test_a_control_that_does_not_answer(start) -> None:
     assert not group_members(group)
 
 
+def test_a_data_plane_that_stands_still(start) -> None:
+    """As a strategy that never returns makes it: the second signal ends the node all the same, and it is said."""
+    node = start()
+    group = node.pid
+    node.signal(signal.SIGSTOP, "data")
+    for _ in range(2):
+        node.signal(signal.SIGTERM)
+        until(lambda: node.state() == "draining")
+        time.sleep(0.05)
+    assert node.ended() == 1
+    assert "data plane does not end by itself" in node.log()
+    assert not group_members(group)
+
+
+def test_a_control_that_cannot_start_again(start) -> None:
+    """Its secret is gone: the node says so, what is pooled still leaves, exit code 1."""
+    node = pooled_node(start)
+    Path(node.config["secret_file"]).unlink()
+    node.signal(signal.SIGKILL, "control")
+    assert node.ended() == 1
+    assert node.receive() == 100
+    assert "control ended with code 3" in node.log()
+    assert last_metrics(node).forwarded == 100
+
+
 def test_a_flood_does_not_keep_it_alive(start) -> None:
     node = start()
     junk = os.urandom(1232)
