@@ -29,7 +29,7 @@ SENDING_SHARE = 0.85
 """Of the client's slots, so many are offered messages: the queue stays short, the rest is cover and acknowledgements."""
 CATCH_UP = 0.5
 """Seconds of the pace that a late client makes up for."""
-IN_FLIGHT = 384
+IN_FLIGHT = 160
 """Messages under way at a time, at most."""
 OVERHEAD = 2.5
 """Slots that a message takes besides those of its content: SURBs for the answer, a poll, the answer's acknowledgement."""

@@ -27,22 +27,21 @@ class Order:
 
 
 def compare(arrived: Positions, left: Positions) -> Order:
-    """Positions i64[n] of n packets' arrivals and departures in one sequence of events."""
+    """Positions i64[n] of n packets' arrivals and departures in one sequence of events.
+
+    The moments are those of arrivals, evenly spread: a departure tells of a batch that is just leaving.
+    """
     by_arrival = np.argsort(arrived, kind="stable")
     arrived, left = arrived[by_arrival], left[by_arrival]
     weighted, weight = 0.0, 0
     sizes: list[int] = []
-    moment = int(arrived[0]) if len(arrived) else 0
-    while len(arrived) and moment < arrived[-1] and len(sizes) < SETS_MAX:
-        inside = left[: int(np.searchsorted(arrived, moment, "right"))]
-        inside = inside[inside > moment]
+    for at in range(0, len(arrived), -(-len(arrived) // SETS_MAX) or 1):
+        inside = left[: at + 1]
+        inside = inside[inside > arrived[at]]
         if len(inside) >= SET_MIN:
             weighted += spearman(inside) * (len(inside) - 1)
             weight += len(inside) - 1
             sizes.append(len(inside))
-            moment = int(np.median(inside))
-        else:
-            moment = int(arrived[np.searchsorted(arrived, moment, "right")])
     return Order(weighted / weight if weight else 0.0, len(arrived), len(sizes), float(np.mean(sizes)) if sizes else 0.0)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ROAD = "client 0 → layer 1 (nodes 0, 1) → layer 2 (2, 3) → layer 3 (4, 5) → client 1, and back through SURBs"
 POOL_SHOWN = 200
 """Packets at which a pool's bar ends."""
+ORDERLESS = 0.1
+"""Rank correlations up to this are chance, in a run of some thousand packets."""
 WIDTH_LEAST = 118
 """Columns of output that is not a terminal."""
 
@@ -192,8 +194,9 @@ def wire_table(results: Results) -> Table:
             ("sizes", f"{sizes} bytes: {'one for all, whatever they carry' if len(wire['sizes']) == 1 else 'more than one'}"),
             (
                 f"order at node {order['node']}",
-                f"rank correlation of arrival and departure {order['rank_correlation']:+.3f}: of packets that were in the node "
-                "together, the first to come is as likely the last to leave (0 = by lot, 1 = first in, first out)",
+                f"rank correlation of arrival and departure {order['rank_correlation']:+.3f} "
+                "(0 = by lot, 1 = first in, first out), "
+                f"of packets that were in the node together: {meaning(order['rank_correlation'])}",
             ),
             (
                 "how that is known",
@@ -202,6 +205,13 @@ def wire_table(results: Results) -> Table:
             ),
         ],
     )
+
+
+def meaning(correlation: float) -> str:
+    """A rank correlation in words."""
+    if abs(correlation) < ORDERLESS:
+        return "the first to come is as likely the last to leave"
+    return "some order is left, by the strategy, or because packets queued before a busy node took them in"
 
 
 def verdict(results: Results) -> Text:

@@ -32,7 +32,7 @@ def test_exponential_delays_leave_no_order() -> None:
 def test_a_stack_turns_the_order_round() -> None:
     """Batches of twenty that leave backwards."""
     at = np.arange(N)
-    assert compare(*sequence((at // 20 + 1) * 20 - at + (19 - at % 20) * 0.01)).correlation < -0.9
+    assert compare(*sequence((at // 20 + 1) * 20 - at + (19 - at % 20) * 0.01)).correlation < -0.8
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
