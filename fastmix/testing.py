@@ -57,15 +57,16 @@ class MemoryNode:
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
         set_mixing(self.page, mixing_blob(mixing, network, number))
         self.replay = memory_replay_set(replay_capacity, hashlib.sha256(seed).digest())
-        self._make = lambda: DataPlane(
-            network.geometry, self.arena, self.page, self.snapshot, self.io,
-            batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=number,
-        )  # fmt: skip
+        self._made_with = network, seed, batch
         self.take_over()
 
     def take_over(self) -> None:
         """A new data plane over memory as it is, as after a kill -9 of the one before."""
-        self.plane = self._make()
+        network, seed, batch = self._made_with
+        self.plane = DataPlane(
+            network.geometry, self.arena, self.page, self.snapshot, self.io,
+            batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=self.number,
+        )  # fmt: skip
         self.plane.use_replay(0, self.replay)
         self.plane.recover(CounterPage(self.page.bytes("counters")).read())
         self.plane.adopt()

@@ -1,6 +1,8 @@
 """Every way a packet can end in a node, each made to happen by the datagram that makes it happen."""
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 from crafted import crafted
@@ -8,7 +10,7 @@ from road_rig import AT_ONCE, CLIENT_PLACE, DOWNSTREAM, Rig, only, small_plan
 
 from fastmix.dataplane.replay_set import ReplaySet, memory_replay_set
 from fastmix.packet.geometry import COUNTER_END, GEOMETRIES, HEADER_SIZE, JUMBO, WAN
-from fastmix.packet.verdict import Verdict
+from fastmix.packet.verdict import DROPS, Verdict
 
 P = 2**255 - 19
 GEOMETRY = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=str)
@@ -116,6 +118,27 @@ def test_full_arena_and_full_pool() -> None:
     assert rig.node.metrics().pooled == 14
     assert len(rig.leave()) == 14
     assert rig.receive(*rig.frames(5)) == {"drop_arena_full": 16, "drop_pool_full": 2}
+
+
+def test_each_class_has_its_share_of_the_pool() -> None:
+    """Of 64 slots 56 may be pooled, 28 of each of two classes: one class cannot crowd out the other."""
+    rig = Rig(plan=small_plan(classes=2), options={"pool_slots": 64})
+    assert rig.receive(*rig.frames(40, b"\x04\0")) == only(Verdict.DROP_POOL_FULL, 12)
+    assert rig.receive(*rig.frames(30, b"\x05\0")) == only(Verdict.DROP_POOL_FULL, 14)
+    assert rig.receive(*rig.frames(1, b"\x04\0")) == only(Verdict.DROP_POOL_FULL, 15)
+    left = rig.leave()
+    assert len(left) == 56
+    assert {to for to, _ in left} == {DOWNSTREAM}
+    rig.receive(*rig.frames(28, b"\x04\0"))
+    assert rig.drops() == only(Verdict.DROP_POOL_FULL, 15)
+
+
+def test_every_verdict_of_a_node_has_its_test() -> None:
+    """All but those of a client, and drop_crash (test_road_crash.py), are asserted by name in this file."""
+    text = Path(__file__).read_text()
+    elsewhere = {Verdict.DROP_CRASH, Verdict.DROP_UNKNOWN_SURB, Verdict.DROP_MESSAGE_FORMAT}
+    missing = [each.name for each in DROPS if each not in elsewhere and not re.search(rf"{each.name}\b|\b{each.label}\b", text)]
+    assert not missing
 
 
 def test_draining() -> None:

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from real_node import group_members, maps_of, port_is_bound, until
+from real_node import RealNode, group_members, maps_of, port_is_bound, until
 
 from fastmix.packet.verdict import Verdict
 
@@ -24,7 +24,7 @@ def settled(node):
 
     def quiet():
         metrics = node.metrics()
-        return metrics if metrics and not metrics.pooled and metrics.received == node.sent else None
+        return metrics if metrics and not metrics.pooled + metrics.in_stage and metrics.received == node.sent else None
 
     return until(quiet)
 
@@ -119,6 +119,38 @@ def test_control(start) -> None:
     assert len(opened) == 300
     assert [each.seq for each in opened] == list(range(300)), "the new control has not skipped what was reserved"
     assert max(each.step for each in opened) > steps
+
+
+def test_control_before_it_has_published(zygote, tmp_path) -> None:
+    """The data plane waits for the one that does."""
+    node = RealNode(tmp_path, zygote)
+    try:
+        node.launch()
+        pid = 0
+        for _ in range(3):
+            pid = until(lambda last=pid: (found := node.child("control")) != last and found, every_s=0.001)
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: node.state() == "running")
+        node.send(10)
+        assert settled(node).forwarded == 10
+        assert node.stop() == 0
+    finally:
+        node.end()
+
+
+def test_both_children_at_once(start) -> None:
+    """Two deaths may be one signal: both are seen."""
+    node = start()
+    for _ in range(4):
+        pids = [node.signal(signal.SIGSTOP), node.child("data"), node.child("control")]
+        for pid in pids[1:]:
+            os.kill(pid, signal.SIGKILL)
+        os.kill(pids[0], signal.SIGCONT)
+        until(lambda gone=pids: node.child("data") not in (0, *gone) and node.child("control") not in (0, *gone))
+        node.send(10)
+        until(lambda: node.state() == "running")
+    assert settled(node).forwarded == 40
+    assert node.stop() == 0
 
 
 def test_control_again_and_again(start) -> None:

@@ -54,7 +54,7 @@ class Zygote:
         self.process.wait(10)
 
 
-def until(what: Callable[[], Any], timeout_s: float = 10.0, every_s: float = 0.005) -> Any:
+def until(what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.005) -> Any:
     """Polls until the answer is true, and returns it."""
     give_up = time.monotonic() + timeout_s
     while not (answer := what()):
@@ -120,9 +120,13 @@ class RealNode:
         }
         return base | self.options
 
+    def launch(self) -> None:
+        """Starts it, and returns at once."""
+        self.pid = self.zygote.ask(config=self.config, kills=self.kills, log=str(self.log_path))
+
     def start(self) -> None:
         """Returns when it receives."""
-        self.pid = self.zygote.ask(config=self.config, kills=self.kills, log=str(self.log_path))
+        self.launch()
         until(lambda: self.state() == "running" or self.exit_code() is not None)
 
     def ask(self, op: str, **more: Any) -> Any:
@@ -204,7 +208,7 @@ class RealNode:
         self.signal(signal.SIGTERM)
         return self.ended()
 
-    def ended(self, timeout_s: float = 20.0) -> int:
+    def ended(self, timeout_s: float = 30.0) -> int:
         """Waits for the end; the exit code."""
         codes = [None]
         until(lambda: (codes.append(self.exit_code()), codes[-1] is not None)[1], timeout_s)

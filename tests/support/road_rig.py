@@ -20,11 +20,11 @@ UPSTREAM, DOWNSTREAM, CLIENT_PLACE = ("10.0.0.1", 1), ("10.0.0.3", 3), ("10.9.0.
 AT_ONCE = MixingConfig(floor=0, min_batch_size=1)
 
 
-def small_plan(geometry: Geometry = WAN, mean_delay_ns: int = 50_000_000, clients: int = 1) -> NetworkPlan:
-    """Nodes 0, 1, 2 in a row and clients of node 2."""
+def small_plan(geometry: Geometry = WAN, classes: int = 1) -> NetworkPlan:
+    """Nodes 0, 1, 2 in a row and a client of node 2."""
     layers = [[UPSTREAM], [("10.0.0.2", 2)], [DOWNSTREAM]]
     entropy = random.Random(4711).randbytes
-    return plan_network(layers, clients, geometry=geometry, mean_delay_ns=mean_delay_ns, entropy=entropy)
+    return plan_network(layers, 1, geometry=geometry, classes=classes, entropy=entropy)
 
 
 @dataclass
