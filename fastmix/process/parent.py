@@ -78,6 +78,7 @@ class Parent:
         self.owner_fd = owner_fd
         self.on_ready = on_ready
         self.failed = False
+        self.told = 0
         self.give_up_at = math.inf
         self.network = Network.load(config.network)
         self.network.node(config.number)
@@ -165,9 +166,10 @@ class Parent:
             self._drain()
 
     def _drain(self) -> None:
-        """The first time drains, the second drops."""
+        """The first time drains, the second drops. A signal to the whole group is one, though the data plane notes it too."""
+        self.told += 1
         command = self.page["command"]
-        command["drain"] = min(int(command["drain"][0]) + 1, 2)
+        command["drain"] = max(min(self.told, 2), int(command["drain"][0]))
         command["wake"] += 1
 
     def _reap(self) -> None:

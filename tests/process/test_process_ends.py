@@ -71,6 +71,15 @@ def test_the_second_one_drops(start, number) -> None:
     assert "Traceback" not in node.log()
 
 
+def test_one_signal_to_the_whole_group(start) -> None:
+    """As a service supervisor sends it, to every process of the node: it drains, nothing is dropped."""
+    node = pooled_node(start)
+    os.killpg(node.pid, signal.SIGTERM)
+    assert node.ended() == 0
+    assert last_metrics(node).forwarded == node.receive() == 100
+    assert "Traceback" not in node.log()
+
+
 def test_killed_while_it_drains(start) -> None:
     """The next data plane goes on draining: what is pooled still leaves."""
     node = pooled_node(start)
