@@ -22,7 +22,7 @@ def pooled_node(start, n=100, mean_delay_ns=300_000_000):
     """A node with packets that wait."""
     node = start(mean_delay_ns=mean_delay_ns)
     node.send(n)
-    until(lambda: (node.metrics() or 0) and node.metrics().received == n)
+    node.settle(n)
     return node
 
 

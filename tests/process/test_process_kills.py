@@ -33,12 +33,12 @@ def test_data_plane(start) -> None:
     """Pooled packets still leave, none twice; replays of before are refused; sockets and memory are the same."""
     node = start(mean_delay_ns=200_000_000)
     frames = node.send(300)
-    until(lambda: node.metrics().received == 300)
+    node.settle(300)
     pid = node.signal(signal.SIGKILL, "data")
     more = node.send(100)
     until(lambda: node.child("data") not in (0, pid))
     assert node.state() == "running"
-    until(lambda: node.metrics().received == 400)
+    node.settle(400)
     node.send_frames(frames + more)
     metrics = settled(node)
     assert metrics.conservation == 0
@@ -168,7 +168,7 @@ def test_parent(start) -> None:
     """Both children see it and end; what waited leaves in its time; no process, socket or memory is left."""
     node = start(mean_delay_ns=100_000_000)
     node.send(200)
-    until(lambda: node.metrics().received == 200)
+    node.settle(200)
     group, pids = node.pid, [node.child("data"), node.child("control")]
     assert all("fastmix-arena" in maps_of(pid) or pid == pids[1] for pid in pids)
     node.signal(signal.SIGKILL)

@@ -184,6 +184,10 @@ class RealNode:
             self.before.sendto(frame, self.address)
         self.sent += len(frames)
 
+    def settle(self, n: int) -> None:
+        """Waits until n packets have come in and none is between socket and pool."""
+        until(lambda: (m := self.metrics()) and m.received == n and not m.in_stage)
+
     def receive(self) -> int:
         """Takes what the node has sent; how many frames there are by now."""
         while True:
