@@ -45,7 +45,7 @@ class NodeStatus:
 
 COUNTED_IN = ("received", "originated")
 COUNTED_OUT = ("forwarded", "delivered", "absorbed_cover", "pooled", "in_stage")
-COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drops", "crash_uncertain")
+COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drops", "crash_uncertain", "restarts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Metrics:
 
     `dropped` counts by reason, under the labels of the verdicts (`drop_mac`). The conservation law:
     received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drops`,
-    `crash_uncertain`, `released_below_floor` and `strategy_faults` stand beside it.
+    `crash_uncertain`, `released_below_floor`, `strategy_faults` and `restarts` (of the data plane) stand beside it.
     """
 
     received: int = 0
@@ -68,6 +68,7 @@ class Metrics:
     strategy_faults: int = 0
     kernel_drops: int = 0
     crash_uncertain: int = 0
+    restarts: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
     @property

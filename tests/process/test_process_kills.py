@@ -97,6 +97,7 @@ def test_no_key_and_nonce_twice(start, place, kills) -> None:
     metrics = until(node.metrics)
     assert metrics.conservation == 0
     assert metrics.crash_uncertain == 0 or place == 6
+    assert kills - 1 <= metrics.restarts <= kills + 2
 
 
 def test_control(start) -> None:
