@@ -29,7 +29,7 @@ void fm_road_commit(struct fm_road *r) {
  * received, has no outcome and is not pooled was in the hands of the process that died: drop_crash. */
 void fm_road_recover(struct fm_road *r) {
     struct fm_arena *a = &r->arena;
-    uint64_t *c = r->counters, outcomes = 0, pooled = 0, sending = 0;
+    uint64_t *c = r->counters, outcomes = 0, pooled = 0;
     memcpy(c, r->page->copy[r->page->generation & 1], sizeof r->counters);
     memset(r->pooled, 0, sizeof r->pooled);
     r->free_count = r->inbox_count = 0;
@@ -40,7 +40,6 @@ void fm_road_recover(struct fm_road *r) {
             pooled++;
             continue;
         }
-        sending += a->state[s] == FM_SENDING;
         a->state[s] = FM_FREE;
         r->free_slots[r->free_count++] = s;
     }
@@ -48,8 +47,8 @@ void fm_road_recover(struct fm_road *r) {
     for (uint32_t i = FM_COUNT_DROPS; i < FM_COUNT_DROPS + FM_VERDICT_COUNT - 1; i++) outcomes += c[i];
     uint64_t lost = c[FM_COUNT_RECEIVED] + c[FM_COUNT_ORIGINATED] - outcomes - pooled;
     c[FM_COUNT_DROPS + FM_DROP_CRASH - 1] += lost;
-    c[FM_COUNT_CRASH_UNCERTAIN] += sending < lost ? sending : lost;
-    c[FM_COUNT_IN_STAGE] = 0;
+    c[FM_COUNT_CRASH_UNCERTAIN] += c[FM_COUNT_SENDING]; /* what the kernel was just given may have left */
+    c[FM_COUNT_IN_STAGE] = c[FM_COUNT_SENDING] = 0;
     for (uint32_t i = 0; i < FM_LINKS_MAX; i++) { /* a step that may have been used is not used again, nor one beyond the limit */
         struct fm_link_state *l = &r->links[i];
         if (l->send_counter && (uint32_t)l->send_counter < (uint32_t)l->send_limit) l->send_counter++;

@@ -1,5 +1,5 @@
-/* The road in: receive -> length -> link -> verify -> window -> slot -> decrypt -> key -> unwrap check -> replay -> unwrap
- * apply -> route -> pool.
+/* The road in: receive -> length -> link -> verify -> window -> bucket -> slot -> decrypt -> key -> unwrap check -> replay ->
+ * unwrap apply -> route -> pool.
  * No X25519 before link authentication; junk never takes a slot. */
 #include <string.h>
 
@@ -11,6 +11,7 @@ struct arrivals { /* one batch on its way in; position i of each array is one fr
     uint16_t frame[FM_BATCH_MAX]; /* position in the receive ring */
     uint32_t slot[FM_BATCH_MAX];
     size_t n;
+    int64_t now_ns;
 };
 
 /* Exact length, known receiver index. */
@@ -41,7 +42,8 @@ static void lock(struct fm_link_state *l) {
     }
 }
 
-/* A client is where its last fresh, authenticated frame came from. size is 0 while the bytes change: a crash leaves "unknown". */
+/* A client is where its newest authenticated frame came from: one that is only not too old may have been held back and sent from
+ * elsewhere. size is 0 while the bytes change: a crash leaves "unknown". */
 static void learn_address(struct fm_link_state *l, const struct fm_address *from) {
     if (l->address.size == from->size && memcmp(l->address.bytes, from->bytes, from->size) == 0) return;
     __atomic_store_n(&l->address.size, 0, __ATOMIC_RELEASE);
@@ -49,14 +51,27 @@ static void learn_address(struct fm_link_state *l, const struct fm_address *from
     __atomic_store_n(&l->address.size, from->size, __ATOMIC_RELEASE);
 }
 
-/* The window, then a slot: what comes after this is worth a row. */
+/* The peer's token bucket, as a clock that runs ahead (GCRA, ITU-T I.371): each frame moves it on by one interval. */
+static uint8_t take_token(struct fm_link_state *l, const struct fm_snapshot_link *of, int64_t now_ns) {
+    int64_t full_ns = l->bucket_ns > now_ns ? l->bucket_ns : now_ns;
+    if (!of->interval_ns) return FM_OK;
+    if (full_ns - now_ns > of->burst_ns) return FM_DROP_LINK_RATE;
+    l->bucket_ns = full_ns + of->interval_ns;
+    return FM_OK;
+}
+
+/* The window, the bucket, then a slot: what comes after this is worth a row. */
 static uint8_t accept(struct fm_road *r, struct arrivals *in, size_t i) {
     struct fm_opening *o = &in->opening[i];
     if (o->verdict != FM_OK) return o->verdict;
     struct fm_link_state *l = &r->links[in->link[i]];
+    const struct fm_snapshot_link *of = &r->snapshot->links[in->link[i]];
+    uint32_t seq = (uint32_t)(o->counter >> 32);
     lock(l);
-    uint8_t verdict = fm_window_accept(&l->window, (uint32_t)(o->counter >> 32));
-    if (verdict == FM_OK && r->snapshot->links[in->link[i]].is_client) learn_address(l, &r->received[in->frame[i]].from);
+    int newest = seq >= l->window.top;
+    uint8_t verdict = fm_window_accept(&l->window, seq);
+    if (verdict == FM_OK && newest && of->is_client) learn_address(l, &r->received[in->frame[i]].from);
+    if (verdict == FM_OK) verdict = take_token(l, of, in->now_ns);
     __atomic_store_n(&l->lock, 0, __ATOMIC_RELEASE);
     if (verdict == FM_OK && r->free_count == 0) verdict = FM_DROP_ARENA_FULL;
     return verdict;
@@ -173,7 +188,7 @@ static void settle(struct fm_road *r, uint32_t slot, int64_t now_ns) {
 }
 
 int fm_road_receive(struct fm_road *r, int64_t now_ns) {
-    struct arrivals in = {.opening = r->scratch->opening};
+    struct arrivals in = {.opening = r->scratch->opening, .now_ns = now_ns};
     for (uint32_t i = 0; i < r->batch; i++) r->received[i].data = r->ring + (size_t)i * r->ring_stride;
     int n = r->io->recv(r->io->context, r->received, r->batch, r->ring_stride);
     if (n <= 0) return n;
@@ -186,6 +201,7 @@ int fm_road_receive(struct fm_road *r, int64_t now_ns) {
     fm_road_pass(r, FM_FAIL_OPENED);
     if (in.n) unwrap(r, &in);
     for (size_t i = 0; i < in.n; i++) settle(r, in.slot[i], now_ns);
+    fm_burn_stack();
     r->counters[FM_COUNT_IN_STAGE] = 0;
     fm_road_pass(r, FM_FAIL_POOLED);
     fm_road_commit(r);

@@ -1,6 +1,5 @@
-/* The road out: pooled -> leaving -> counters committed -> sealed in place -> sending -> sent. A slot that was leaving is
- * never sent by
- * a later process, and no (key, nonce) is used twice: the counter after a batch is stored before the batch is sealed. */
+/* The road out: pooled -> leaving -> counters committed -> sealed in place -> sent. A slot that was leaving is never sent by a
+ * later process, and no (key, nonce) is used twice: the counter after a batch is stored before the batch is sealed. */
 #include <string.h>
 
 #include "fm_road.h"
@@ -34,11 +33,12 @@ static void send_chunk(struct fm_road *r, struct departures *out) {
     fm_link_seal(r->kernels, out->sealing, out->n, r->packet_size);
     fm_road_pass(r, FM_FAIL_SEALED);
     for (size_t i = 0; i < out->n; i++) {
-        r->arena.state[out->slot[i]] = FM_SENDING;
         r->outgoing[i].data = out->sealing[i].row;
         r->outgoing[i].size = r->frame_size;
         r->outgoing[i].to = r->links[r->arena.link[out->slot[i]]].address;
     }
+    r->counters[FM_COUNT_SENDING] = out->n;
+    fm_road_commit(r);
     r->io->send(r->io->context, r->outgoing, (uint32_t)out->n);
     fm_road_pass(r, FM_FAIL_SENT);
     for (size_t i = 0; i < out->n; i++) {
@@ -46,6 +46,7 @@ static void send_chunk(struct fm_road *r, struct departures *out) {
         else fm_count_drop(r, FM_DROP_SEND);
     }
     r->counters[FM_COUNT_IN_STAGE] -= out->n;
+    r->counters[FM_COUNT_SENDING] = 0;
     fm_road_commit(r);
     fm_road_pass(r, FM_FAIL_COMMITTED);
     for (size_t i = 0; i < out->n; i++) finish(r, out->slot[i]);
@@ -106,6 +107,7 @@ void fm_road_leave(struct fm_road *r, const uint32_t *slots, uint32_t n) {
         i = end;
     }
     send_chunk(r, &out);
+    fm_burn_stack();
 }
 
 void fm_road_drop(struct fm_road *r, const uint32_t *slots, uint32_t n, uint8_t verdict) {

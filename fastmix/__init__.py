@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         ConfigError,
         CryptoError,
         FastmixError,
-        KeyRotationFailed,
         NetworkFailure,
         ResourceExhausted,
     )
@@ -28,7 +27,6 @@ __all__ = [
     "ConfigError",
     "CryptoError",
     "FastmixError",
-    "KeyRotationFailed",
     "Metrics",
     "MixingConfig",
     "MixingStrategy",

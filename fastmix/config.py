@@ -200,12 +200,12 @@ class MixnodeConfig(_Config):
     """Where to receive, if not at the node's address in the network file (behind NAT: "0.0.0.0:9000")."""
     mixing: MixingConfig = MixingConfig()
     """Strategy and limits."""
-    workers: int = Field(default=1, ge=1, le=1)
-    """Receiving threads; there is one."""
     pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
     replay_capacity: int = Field(default=3_000_000, ge=1024, le=1 << 32)
     """Packets that the replay set remembers; one more is refused. 5,000 a second for ten minutes, by default."""
+    client_rate: int = Field(default=5_000, ge=0, le=1_000_000)
+    """Packets a second that one client may send, a second's worth at once; 0: no limit."""
     receive_buffer: int = Field(default=8 << 20, ge=1 << 16, le=1 << 30)
     """Bytes of the kernel's socket receive buffer."""
     drain_timeout: Duration | None = None

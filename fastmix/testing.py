@@ -44,7 +44,7 @@ class MemoryNode:
 
     def __init__(
         self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096,
-        replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16,
+        replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16, client_rate: int = 0,
     ) -> None:  # fmt: skip
         network = plan.network
         self.number, self.address = number, network.node(number).address
@@ -53,7 +53,7 @@ class MemoryNode:
         self.page = _region("page", page_sections())
         self.snapshot = _region("secret", secret_sections())
         roots = roots_of(plan, number)
-        publish_snapshot(self.snapshot, network, plan.secrets[number], roots, pool_slots)
+        publish_snapshot(self.snapshot, network, plan.secrets[number], roots, pool_slots, client_rate=client_rate)
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
         set_mixing(self.page, mixing_blob(mixing, network, number))
         self.replay = memory_replay_set(replay_capacity, hashlib.sha256(seed).digest())

@@ -50,7 +50,7 @@ def test_loads_with_paths_beside_the_file(tmp_path: Path) -> None:
 
 def test_defaults() -> None:
     config = MixnodeConfig(**NEEDED)
-    assert (config.node_id, config.workers, config.pool_slots, config.mixing.strategy) == ("mix-001", 1, 16_384, "poisson")
+    assert (config.node_id, config.pool_slots, config.mixing.strategy) == ("mix-001", 16_384, "poisson")
     assert (config.mixing.floor, config.mixing.max_latency, config.listen_address) == (10, timedelta(seconds=0.5), None)
 
 
@@ -126,7 +126,7 @@ def test_strategy_may_be_an_import_path_a_class_or_an_instance() -> None:
         ('"2s"', '"99999999999d"', 6, ["is too long a duration"]),
         ("allow_swap = true", "allow_swap = 1", 7, ["allow_swap: 1: input should be a valid boolean"]),
         ("allow_swap = true", "enable_metrics = true", 7, ["enable_metrics: is not a known key"]),
-        ("allow_swap = true", "workers = 2", 7, ["workers: 2: input should be less than or equal to 1"]),
+        ("allow_swap = true", "client_rate = -1", 7, ["client_rate: -1: input should be greater than or equal to 0"]),
         ('"debug"', '"loud"', 8, ["log_level: 'loud': input should be 'debug', 'info', 'warning' or 'error'"]),
         ("[mixing]", "[mixng]", 10, ["mixng: is not a known key: did you mean 'mixing'?"]),
         ('"adaptive"', '"adptive"', 11, ["mixing.strategy: 'adptive' is not a strategy: did you mean 'adaptive'?"]),

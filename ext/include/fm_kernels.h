@@ -38,6 +38,8 @@ struct fm_kernels {
 
 /* Overwrites, and is not optimised away. */
 void fm_wipe(void *secret, size_t size);
+/* Overwrites what functions called before have left below this frame on the stack: keys, hash states. Once a batch. */
+void fm_burn_stack(void);
 /* 1 if equal, 0 if not, in constant time. */
 int fm_equal(const uint8_t *a, const uint8_t *b, size_t size);
 

@@ -16,7 +16,7 @@ enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX
 enum fm_count {
     FM_COUNT_RECEIVED, FM_COUNT_ORIGINATED, FM_COUNT_FORWARDED, FM_COUNT_DELIVERED, FM_COUNT_ABSORBED_COVER, FM_COUNT_POOLED,
     FM_COUNT_IN_STAGE, FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_CRASH_UNCERTAIN,
-    FM_COUNT_RESTARTS, FM_COUNT_DROPS /* + verdict - 1 */
+    FM_COUNT_RESTARTS, FM_COUNT_SENDING, FM_COUNT_DROPS /* + verdict - 1 */
 };
 
 /* Two copies and a generation: the data plane writes copy[(generation + 1) & 1], then adds one. copy[generation & 1] is
@@ -33,8 +33,9 @@ struct fm_link_state {
     uint64_t send_counter; /* FM_COUNTER(step, seq) of the next batch: stored before a batch is sealed */
     uint64_t send_limit;   /* FM_COUNTER(step, seq) that control has reserved on disk: neither may be reached */
     uint32_t lock;
-    struct fm_address address; /* where its frames go; of a client, whence its last authenticated frame came */
-    uint32_t pad[6];
+    struct fm_address address; /* where its frames go; of a client, whence its newest authenticated frame came */
+    uint32_t pad[5];
+    int64_t bucket_ns; /* token bucket: when it would be full again */
     struct fm_window window;
     uint64_t tail_pad[6];
 };
@@ -47,6 +48,8 @@ struct fm_snapshot_link {
     uint8_t is_client; /* packets for this peer id go here; its address is learned */
     uint8_t pad[7];
     struct fm_address address;
+    int64_t interval_ns; /* token bucket: ns a frame, 0 = no limit */
+    int64_t burst_ns;    /* and how far ahead of that it may run */
     struct fm_root recv;
     struct fm_root send;
 };

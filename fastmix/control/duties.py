@@ -49,7 +49,8 @@ class Duties:
         self.roots = StaticLinkRoots(self.network, self.config.number).roots(time.time_ns())
         self.reservations = Reservations.open(self.config.reservations_path)
         self._reserve()
-        publish_snapshot(self.secret, self.network, secret, self.roots, self.config.pool_slots)
+        slots, rate = self.config.pool_slots, self.config.client_rate
+        publish_snapshot(self.secret, self.network, secret, self.roots, slots, client_rate=rate)
         self.page["process"]["control_pid"] = os.getpid()
 
     def _reserve(self) -> None:

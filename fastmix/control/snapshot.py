@@ -14,13 +14,18 @@ from fastmix.seam.address import pack_address
 from fastmix.seam.layout import CLASSES_MAX, LINKS_MAX, NO_LINK
 from fastmix.seam.memory import Region
 
+BURST_NS = 1_000_000_000
+"""A client may be so far ahead of its rate."""
 MASK_PERSONAL = b"fastmix-mask-key"
 
 
 def publish_snapshot(
-    region: Region, network: Network, secret: bytes, roots: Sequence[LinkRoot], pool_slots: int, key_slot: int = 0
-) -> None:
+    region: Region, network: Network, secret: bytes, roots: Sequence[LinkRoot], pool_slots: int, *, client_rate: int = 0,
+    key_slot: int = 0,
+) -> None:  # fmt: skip
     """Publishes one live key and all links, in the order of `roots`: a link keeps its number as long as the node runs.
+
+    `client_rate`: packets a second that a client may send, a second's worth at once; 0: no limit.
 
     `ResourceExhausted` where there are more links than the data plane has room for.
     """
@@ -37,7 +42,7 @@ def publish_snapshot(
     keys["secret"][0] = np.frombuffer(secret, np.uint8)
     write_routes(copy["routes"][0], network, roots)
     for at, root in enumerate(roots):
-        write_link(copy["links"][0, at : at + 1], root)
+        write_link(copy["links"][0, at : at + 1], root, client_rate)
     snapshot["generation"] = generation
 
 
@@ -58,11 +63,13 @@ def write_routes(routes: npt.NDArray[np.uint16], network: Network, roots: Sequen
             routes[first : first + network.classes] = link
 
 
-def write_link(record: npt.NDArray[Any], root: LinkRoot) -> None:
+def write_link(record: npt.NDArray[Any], root: LinkRoot, client_rate: int) -> None:
     """One `SNAPSHOT_LINK`."""
     record["index_in"], record["index_out"] = root.receiver_index_in, root.receiver_index_out
     record["peer_id"][0] = np.frombuffer(root.peer, np.uint8)
     record["is_client"] = root.address is None
+    record["interval_ns"] = BURST_NS // client_rate if client_rate and root.address is None else 0
+    record["burst_ns"] = BURST_NS
     if root.address is not None:
         record["address"] = pack_address(*root.address)
     for name, key in (("recv", root.recv_root), ("send", root.send_root)):

@@ -14,7 +14,7 @@ from fastmix.kernels.isa import active
 
 
 cdef extern from "fm_road.h" nogil:
-    enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING, FM_SENDING
+    enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
     enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT
     enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_RESTARTS
     struct fm_kernels:
@@ -94,9 +94,11 @@ cdef extern from *:
     #define AT(type, field) {#field, offsetof(struct type, field)}
     struct fm_offset { const char *field; size_t at; };
     static const struct fm_offset link_state[] = {AT(fm_link_state, send_counter), AT(fm_link_state, send_limit),
-        AT(fm_link_state, lock), AT(fm_link_state, address), AT(fm_link_state, window), {"", sizeof(struct fm_link_state)}};
+        AT(fm_link_state, lock), AT(fm_link_state, address), AT(fm_link_state, bucket_ns), AT(fm_link_state, window),
+        {"", sizeof(struct fm_link_state)}};
     static const struct fm_offset snapshot_link[] = {AT(fm_snapshot_link, index_in), AT(fm_snapshot_link, index_out),
-        AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, address), AT(fm_snapshot_link, recv),
+        AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, address),
+        AT(fm_snapshot_link, interval_ns), AT(fm_snapshot_link, burst_ns), AT(fm_snapshot_link, recv),
         AT(fm_snapshot_link, send), {"", sizeof(struct fm_snapshot_link)}};
     static const struct fm_offset snapshot_copy[] = {AT(fm_snapshot_copy, link_count), AT(fm_snapshot_copy, classes),
         AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys),
@@ -146,7 +148,7 @@ def column_sizes():
 
 def slot_states():
     """The states of a slot, in the order of `SlotState`."""
-    return FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING, FM_SENDING
+    return FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
 
 
 def counter_layout():

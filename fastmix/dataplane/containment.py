@@ -66,7 +66,7 @@ class Contained:
         begin = time.perf_counter_ns()
         try:
             return question(view, now_ns)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # anyone's code: CancelledError or SystemExit must not end the node either
             return _Fault(type(error).__name__)
         finally:
             spent = time.perf_counter_ns() - begin

@@ -59,7 +59,7 @@ class Course:
         self.options, self.site, self.screen = options, site, screen
         seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(6), "little")
         self.load = Load(seed, options.messages, options.file)
-        self.results = Results(options.geometry, options.strategy, seed)
+        self.results = Results(options.geometry, options.strategy, seed, len(self.load))
         self.nodes: dict[int, Child] = {}
         self.clients: list[Child] = []
         self.observer: Child | None = None

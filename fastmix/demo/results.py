@@ -57,11 +57,12 @@ class Ledger:
 
 @dataclass
 class Results:
-    """Everything that the demo prints. `nodes` and `clients`: the counters of each, at the very end."""
+    """Everything that the demo prints. `expected`: messages asked for. `nodes` and `clients`: the counters of each at the end."""
 
     geometry: str
     strategy: str
     seed: int
+    expected: int
     ledger: Ledger = field(default_factory=Ledger)
     replied: int = 0
     wrong_replies: int = 0
@@ -102,13 +103,14 @@ class Results:
         return {"forwarded": forwarded, "received": received, "kernel_drops": self.kernel_drops, "difference": gap or "exact"}
 
     def conservation(self) -> int | str:
-        """ "exact", or the sum of what is missing or too much anywhere."""
-        return sum(map(abs, self.differences().values())) or "exact"
+        """ "exact", or the sum of what is missing or too much anywhere: in a process, or between them."""
+        between = self.network_sum()["difference"]
+        return sum(map(abs, self.differences().values())) + (0 if between == "exact" else abs(between)) or "exact"
 
     def good(self) -> bool:
         """Every message arrived unchanged, and every packet is accounted for."""
         whole = self.file is None or self.file["verified"]
-        delivered = self.ledger.delivered == self.ledger.sent and not self.mismatched
+        delivered = self.ledger.delivered == self.ledger.sent == self.expected and not self.mismatched
         return bool(delivered and whole and self.conservation() == "exact")
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,8 +16,6 @@ class SlotState(IntEnum):
     RECEIVING = 1
     POOLED = 2
     LEAVING = 3
-    SENDING = 4
-    """In the chunk that is handed to the kernel: after a crash it is uncertain whether it left."""
 
 
 NO_LINK = 0xFFFF

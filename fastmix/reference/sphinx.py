@@ -4,7 +4,7 @@ Packet: `kx_public 32 | mac 16 | actions 140 | payload` (alpha, beta, gamma, del
 before the actions), in the profile of the Substrate mixnet specification. Builders: `sphinx_build`; a hop: `sphinx_unwrap`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastmix.packet.geometry import ACTIONS_AT, ACTIONS_SIZE, HEADER_SIZE, KX_PUBLIC_SIZE, MAC_AT, MAC_SIZE, TAG_SIZE
 from fastmix.reference.blake2b import blake2b
@@ -20,9 +20,9 @@ REPLAY_PERSONAL = b"sphinx-replay-tg"
 class HopKeys:
     """What a hop's shared secret gives: `mac_key` 16, `actions_key` 32, `delay_seed` 16 bytes."""
 
-    mac_key: bytes
-    actions_key: bytes
-    delay_seed: bytes
+    mac_key: bytes = field(repr=False)
+    actions_key: bytes = field(repr=False)
+    delay_seed: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

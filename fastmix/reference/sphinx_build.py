@@ -8,7 +8,7 @@ byte for byte, and a built packet is checked by unwrapping it.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastmix.packet.geometry import (
     ACTIONS_SIZE,
@@ -37,7 +37,7 @@ class Hop:
     """What a builder knows of a hop: the `kx_public` that it will see, and their shared secret."""
 
     kx_public: bytes
-    shared: bytes
+    shared: bytes = field(repr=False)
 
 
 def _code(action: int) -> bytes:

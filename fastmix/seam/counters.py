@@ -21,6 +21,7 @@ COUNTERS = (
     "kernel_drops",
     "crash_uncertain",
     "restarts",
+    "sending",
     *(verdict.label for verdict in DROPS),
 )
 COUNTERS_MAX = 64

@@ -20,8 +20,8 @@ LINK_STATE = np.dtype(
         ("send_limit", "<u8"),
         ("lock", "<u4"),
         ("address", ADDRESS),
-        ("pad", "<u4", 6),
-        ("pad_word", "<u4"),
+        ("pad", "<u4", 5),
+        ("bucket_ns", "<i8"),
         ("window", WINDOW),
         ("tail_pad", "<u8", 6),
     ]
@@ -34,6 +34,8 @@ SNAPSHOT_LINK = np.dtype(
         ("is_client", "u1"),
         ("pad", "u1", 7),
         ("address", ADDRESS),
+        ("interval_ns", "<i8"),
+        ("burst_ns", "<i8"),
         ("recv", ROOT),
         ("send", ROOT),
     ]

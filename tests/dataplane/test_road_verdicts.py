@@ -105,6 +105,22 @@ def test_behind_the_window() -> None:
     assert rig.node.metrics().pooled == 2
 
 
+def test_a_client_that_sends_too_much() -> None:
+    """A second's worth at once, then one packet an interval; nodes are not limited."""
+    rig = Rig(number=2, options={"client_rate": 100})
+    client = rig.senders[CLIENT_PLACE]
+
+    def cover(n: int) -> list[bytes]:
+        return [client.frame(rig.packet(b"\x03\xff")) for _ in range(n)]
+
+    rig.push(*cover(150), place=CLIENT_PLACE)
+    assert rig.receive(*rig.frames(150, b"\x03\xff")) == only(Verdict.DROP_LINK_RATE, 49)
+    rig.now_ns += 55_000_000
+    rig.push(*cover(9), place=CLIENT_PLACE)
+    assert rig.receive() == only(Verdict.DROP_LINK_RATE, 53)
+    assert rig.node.metrics().absorbed_cover == 150 + 101 + 5
+
+
 def test_flags_and_padding() -> None:
     rig = Rig()
     frames = [rig.peer.frame(rig.packet(), rest=rest) for rest in (b"\1\0\0", b"\0\1\0", b"\0\0\x80")]
@@ -254,6 +270,11 @@ def test_a_client_is_reached_where_it_was_last_heard() -> None:
         rig.push(rig.senders[CLIENT_PLACE].frame(rig.packet(b"\x03\xff")), place=place)
         rig.receive(*rig.frames(2, b"\x00\xff" + client))
         assert [to for to, _ in rig.leave()] == [place] * 2
+    held_back = rig.senders[CLIENT_PLACE].frame(rig.packet(b"\x03\xff"))
+    rig.push(rig.senders[CLIENT_PLACE].frame(rig.packet(b"\x03\xff")), place=("10.9.0.2", 4))
+    rig.push(held_back, place=("10.6.6.6", 6))
+    rig.receive(*rig.frames(1, b"\x00\xff" + client))
+    assert [to for to, _ in rig.leave()] == [("10.9.0.2", 4)], "an older frame moves no client"
     forged = bytearray(rig.senders[CLIENT_PLACE].frame(rig.packet(b"\x03\xff")))
     forged[40] ^= 1
     rig.push(bytes(forged), place=("10.6.6.6", 6))
