@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from fastmix.client.counters import ClientCounters
 from fastmix.client.draw import Draw, Entropy
 from fastmix.client.inbox import InboxLimits
 from fastmix.client.packets import Observer
+from fastmix.client.replay_set import ReplayFile, replay_path
 from fastmix.client.session import Event, Message, Sent, Session, TimedOut
 from fastmix.client.wire import Wire
 from fastmix.errors import BatchTimeout, ConfigError, NetworkFailure
@@ -77,6 +79,7 @@ class Client:
         )
         beside = network.path.parent / f"client-{self._peer_id.hex()[:16]}" if isinstance(secret, bytes) else Path(secret)
         self._reservations_file = Path(reservations_file or beside.with_name(beside.name + ".counters"))
+        self._replay_path = replay_path(network.path.parent, self._peer_id, self.address.sphinx_public)
         self._bind, self._clock = bind, clock
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
@@ -105,16 +108,25 @@ class Client:
         return self._open_endpoint().kernel_drops()
 
     async def start(self) -> None:
-        """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets."""
+        """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets.
+
+        Tags of accepted requests are kept in a file beside the network file, which must live as long as the client's key.
+        """
         if self._task is not None:
             raise NetworkFailure("the client runs already")
-        wire = Wire(self._session.network, self._peer_id, self.counters, self._reservations_file)
+        replay_set = ReplayFile(self._replay_path, self.address.sphinx_public)
+        wire: Wire | None = None
         try:
+            wire = Wire(self._session.network, self._peer_id, self.counters, self._reservations_file)
             self._endpoint = open_endpoint(*self._bind)
         except BaseException:
-            wire.close()
+            replay_set.close()
+            if wire is not None:
+                wire.close()
             raise
+        self._session.replay_set = replay_set
         self._task = asyncio.create_task(self._run(wire, self._endpoint))
+        self._task.add_done_callback(partial(self._ended, wire, self._endpoint))
 
     def hush(self) -> None:
         """Sends nothing more, not even covers, and still receives: so that what is under way can be counted to the end."""
@@ -211,7 +223,6 @@ class Client:
     async def _run(self, wire: Wire, endpoint: UdpEndpoint) -> None:
         """Ticks until it is cancelled."""
         io = endpoint.io()
-        failure: BaseException = NetworkFailure("the client was stopped")
         try:
             while True:
                 for _ in range(DRAIN_READS):
@@ -225,13 +236,16 @@ class Client:
                     self._happened(event)
                 await asyncio.sleep(TICK)
         except Exception as error:
-            failure = error
+            self._fail(error)
             raise
-        finally:
-            wire.close()
-            endpoint.close()
-            self._endpoint = None
-            self._fail(failure)
+
+    def _ended(self, wire: Wire, endpoint: UdpEndpoint, _: "asyncio.Task[None]") -> None:
+        """Frees everything; also where the task was cancelled before its first step."""
+        wire.close()
+        self._session.replay_set.close()
+        endpoint.close()
+        self._endpoint = None
+        self._fail(NetworkFailure("the client was stopped"))
 
     def _fail(self, failure: BaseException) -> None:
         """Nothing that is waited for will come."""

@@ -28,6 +28,7 @@ from fastmix.client.fragments import (
 from fastmix.client.inbox import Inbox, InboxLimits, Whole
 from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing, RoundTrip
 from fastmix.client.packets import Builder, Departures, Observer
+from fastmix.client.replay_set import ReplaySet
 from fastmix.client.routes import Routes
 from fastmix.client.surbs import SURB_LIFE, Surb, SurbBook, Use
 from fastmix.errors import ConfigError, ResourceExhausted
@@ -43,8 +44,6 @@ HOUSEKEEPING_EVERY = 0.05
 """Seconds between two looks at what is due."""
 CATCH_UP = 0.25
 """Most seconds of slots that a late tick makes up for."""
-REPLAY_KEPT = 1_000_000
-"""Tags of requests that a client remembers, exactly; a full set refuses (`drop_replay_full`)."""
 UNSENT_MAX = 8192
 """Most messages on their way out at a time."""
 
@@ -104,11 +103,12 @@ class Session:
         limits: InboxLimits | None = None,
         draw: Draw | None = None,
         observer: Observer | None = None,
+        replay_set: ReplaySet | None = None,
     ) -> None:
         """`secret`: X25519, 32 bytes, of the public key that the network file names; `ConfigError` where it is of another.
 
         `send_rate`: slots a second. `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays; a
-        third of it is waited before an incomplete message is acknowledged.
+        third of it is waited before an incomplete message is acknowledged. `replay_set`: by default one in memory.
         """
         if not send_rate > 0:
             raise ConfigError(f"send_rate is {send_rate}: it must be above 0 packets a second")
@@ -127,8 +127,7 @@ class Session:
         self._outbox = Outbox(RoundTrip(mean_delay, retransmit_after))
         self._inbox = Inbox(mean_delay, self._chunk, limits)
         self._asked: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()
-        self._tags: set[bytes] = set()
-        self._replay_key = self._draw.octets(32)
+        self.replay_set = ReplaySet(self._draw.octets(32)) if replay_set is None else replay_set
         self._events: list[Event] = []
         self.send_rate = send_rate
         self._last: float | None = None
@@ -221,7 +220,7 @@ class Session:
 
     def arrive(self, now: float, packets: Bytes) -> None:
         """Packets u8[n, P] that came over the links, opened."""
-        unwrapped = sphinx.unwrap(packets, self._secret, geometry=self.network.geometry, replay_key=self._replay_key)
+        unwrapped = sphinx.unwrap(packets, self._secret, geometry=self.network.geometry, replay_key=self.replay_set.key)
         self.counters.drop_all(unwrapped.verdict)
         ok = unwrapped.verdict == Verdict.OK
         action = np.where(ok, unwrapped.action, 0)
@@ -229,10 +228,7 @@ class Session:
         requests, replies = action == Action.DELIVER_REQUEST, action == Action.DELIVER_REPLY
         self.counters.absorbed_cover += int(covers.sum())
         self.counters.drop(Verdict.DROP_ACTION, int((ok & ~covers & ~requests & ~replies).sum()))
-        size = self.network.geometry.data_size
-        for row in np.flatnonzero(requests):
-            verdict = self._replayed(unwrapped.tag[row].tobytes())
-            self._count(verdict or self._request(unwrapped.packets[row, :size].tobytes(), now))
+        self._requests(unwrapped, np.flatnonzero(requests), now)
         self._replies(unwrapped, np.flatnonzero(replies), now)
         self._sort_out(now)
 
@@ -253,19 +249,16 @@ class Session:
         else:
             self.counters.drop(verdict)
 
-    def _replayed(self, tag: bytes) -> Verdict:
-        """Requests only: a cover that comes twice does nothing, and a SURB is used up by its first reply."""
-        if tag in self._tags:
-            return Verdict.DROP_REPLAY
-        if len(self._tags) >= REPLAY_KEPT:
-            return Verdict.DROP_REPLAY_FULL
-        self._tags.add(tag)
-        return Verdict.OK
+    def _requests(self, unwrapped: sphinx.Unwrapped, rows: npt.NDArray[np.intp], now: float) -> None:
+        """Replays are of requests only: a cover that comes twice does nothing, and a SURB is used up by its first reply."""
+        size = self.network.geometry.data_size
+        parsed = [(row, fragment) for row in rows if (fragment := parse(unwrapped.packets[row, :size].tobytes())) is not None]
+        self.counters.drop(Verdict.DROP_MESSAGE_FORMAT, len(rows) - len(parsed))
+        verdicts = self.replay_set.accept([unwrapped.tag[row].tobytes() for row, _ in parsed])
+        for (_, fragment), verdict in zip(parsed, verdicts, strict=True):
+            self._count(verdict or self._request(fragment, now))
 
-    def _request(self, data: bytes, now: float) -> Verdict:
-        fragment = parse(data)
-        if fragment is None:
-            return Verdict.DROP_MESSAGE_FORMAT
+    def _request(self, fragment: Fragment, now: float) -> Verdict:
         if fragment.kind == Kind.ACK:
             return self._acknowledged(fragment, now, answer=True)
         return self._inbox.fragment(fragment, now)
