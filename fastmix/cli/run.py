@@ -28,6 +28,9 @@ def run(config: Path, /, *, check: bool = False) -> int:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         return 0
     from fastmix.files.addresses import format_address
+    from fastmix.seam.lifeline import end_at_once
+
+    end_at_once()
     from fastmix.process.parent import run as run_node
 
     def announce(endpoint: "UdpEndpoint") -> None:

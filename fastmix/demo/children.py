@@ -32,6 +32,7 @@ class Child:
         """`talks`: JSON lines on standard input and output."""
         self.name, self._log = name, log
         self._lines: asyncio.StreamReader | None = None
+        self._pipe: asyncio.ReadTransport | None = None
         pipe = subprocess.PIPE if talks else subprocess.DEVNULL
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
@@ -56,7 +57,8 @@ class Child:
         if self._lines is None:
             self._lines = asyncio.StreamReader(limit=LINE_MAX)
             reader = self._lines
-            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self.process.stdout)
+            loop = asyncio.get_running_loop()
+            self._pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self.process.stdout)
         line = await self._lines.readline()
         if not line:
             await self.ended(5.0)
@@ -88,7 +90,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.process.stdin, self._pipe or self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()

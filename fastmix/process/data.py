@@ -38,6 +38,8 @@ LOCK_PATIENCE_S = 1.0
 """Then it is said what the node waits for."""
 LAST_LOOK_NS = 100_000_000
 """So long at most what still comes is counted after the drain."""
+ALARM_S = 1.0
+"""So long after the longest drain an orphan that still lives is ended."""
 TIMER_SLACK_NS = 1_000
 """The usual 50 us would stretch a nap of 200 us by a quarter."""
 
@@ -59,7 +61,7 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
     """Lives until drained. Returns the exit code."""
     page = setup.page
     configure_logs(setup.config.log_level, setup.config.node_id, "data")
-    command_signals(page)
+    command_signals(page, parent_pid, drain_s=setup.config.drain_ns(setup.network.mean_delay_ns) / 1e9)
     set_lifeline(parent_pid)
     set_timer_slack(TIMER_SLACK_NS)
     try:
@@ -83,13 +85,18 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
     return EXIT_DRAINED
 
 
-def command_signals(page: Region) -> None:
-    """SIGTERM drains; Ctrl-C reaches every process of a terminal, but is the parent's to judge."""
+def command_signals(page: Region, parent_pid: int, drain_s: float) -> None:
+    """SIGTERM drains; Ctrl-C reaches every process of a terminal, but is the parent's to judge. Where the parent is gone, nobody is
+    there to end a data plane that stands still in a strategy: then an alarm does, once a drain should be over.
+    """
 
     def drain(_signal: int, _frame: object) -> None:
         page["command"]["drain"] = max(1, int(page["command"]["drain"][0]))
         page["command"]["wake"] += 1
+        if os.getppid() != parent_pid:
+            signal.setitimer(signal.ITIMER_REAL, drain_s + ALARM_S)
 
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

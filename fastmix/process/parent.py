@@ -28,6 +28,7 @@ from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.swap import check_swap
 from fastmix.seam.counters import CounterPage
+from fastmix.seam.lifeline import end_at_once
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
@@ -94,7 +95,8 @@ class Parent:
     def run(self) -> int:
         """Until the node has drained, or cannot go on. Returns the exit code."""
         try:
-            warm_jit()  # may compile for a while: a signal ends it at once
+            end_at_once()
+            warm_jit()  # may compile for a while
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             self.control.spawn()
             self.data.spawn()

@@ -70,7 +70,7 @@ def test_what_cannot_be_used_is_refused(start) -> None:
     assert node.stop() == 0
 
 
-@pytest.mark.parametrize("kind", ["raises", *rubbish_mixing.ANSWERS])
+@pytest.mark.parametrize("kind", ["raises", "cancelled", "exits", *rubbish_mixing.ANSWERS])
 def test_a_rubbish_strategy_is_contained(start, kind) -> None:
     """Counted, logged once, packets leave at their own deadlines."""
     strategy = {"strategy": "rubbish_mixing:Rubbish", "options": {"kind": kind}, "floor": 0, "min_batch_size": 1}

@@ -180,6 +180,19 @@ def test_parent(start) -> None:
     assert len(check_wire(node)) == 200
 
 
+def test_an_orphan_whose_strategy_hangs(start) -> None:
+    """Nobody is left to end it, so it ends itself, once its longest drain is over."""
+    hangs = {"strategy": "rubbish_mixing:Rubbish", "options": {"kind": "hangs"}, "max_latency": "100ms"}
+    node = start(options={"mixing": hangs}, mean_delay_ns=10_000_000)
+    group = node.pid
+    node.send(20)
+    until(lambda: (m := node.metrics()) and m.received)
+    node.signal(signal.SIGKILL)
+    assert node.ended() == -signal.SIGKILL
+    until(lambda: not group_members(group))
+    assert not port_is_bound(node.address[1])
+
+
 def test_all_at_once_then_again(start) -> None:
     """After kill -9 of everything the next start skips to the next block of counters and still refuses replays."""
     node = start()

@@ -1,5 +1,6 @@
 """A mixing strategy that answers nonsense, importable by a node's processes."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class Rubbish(MixingStrategy):
-    """Asked whom to let go it answers as `kind` says; "raises" raises."""
+    """Asked whom to let go it answers as `kind` says; "raises", "cancelled" and "exits" raise, "hangs" never answers."""
 
     def __init__(self, kind: str = "raises") -> None:
         self.kind = kind
@@ -29,6 +30,12 @@ class Rubbish(MixingStrategy):
         """Rubbish."""
         if self.kind == "raises":
             raise RuntimeError("rubbish")
+        if self.kind == "cancelled":
+            raise asyncio.CancelledError
+        if self.kind == "exits":
+            raise SystemExit(0)
+        while self.kind == "hangs":
+            continue
         return ANSWERS[self.kind](len(view))
 
 
