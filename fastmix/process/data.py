@@ -86,8 +86,8 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
 
 
 def command_signals(page: Region, parent_pid: int, drain_s: float) -> None:
-    """SIGTERM drains; Ctrl-C reaches every process of a terminal, but is the parent's to judge. Where the parent is gone, nobody is
-    there to end a data plane that stands still in a strategy: then an alarm does, once a drain should be over.
+    """SIGTERM drains; Ctrl-C reaches every process of a terminal, but is the parent's to judge. Where the parent is gone, nobody
+    is there to end a data plane that stands still in a strategy: then an alarm does, once a drain should be over.
     """
 
     def drain(_signal: int, _frame: object) -> None:

@@ -17,8 +17,8 @@ def set_lifeline(parent_pid: int) -> None:
 
 
 def end_at_once() -> None:
-    """From now on Ctrl-C and SIGTERM end this process without a word. For the time of imports and compiling, where an exception could
-    be swallowed by a callback of C code, and where there is nothing yet to tidy up.
+    """From now on Ctrl-C and SIGTERM end this process without a word. For the time of imports and compiling, where an exception
+    could be swallowed by a callback of C code, and where there is nothing yet to tidy up.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: os._exit(128 + number))

@@ -7,6 +7,7 @@ import signal
 import pytest
 from road_rig import Rig, only
 
+from fastmix.config import MixingConfig
 from fastmix.packet.verdict import Verdict
 from fastmix.seam.memory import ask_mixing
 
@@ -53,6 +54,17 @@ def test_the_next_one_takes_over(place, lost, uncertain) -> None:
     assert len(rig.leave()) == metrics.pooled, "what was pooled leaves, in the new life"
     if place >= SEALED:
         assert int(rig.node.page["links"]["send_counter"].max()) > counter + (N << 32), "step and seq were taken before sealing"
+
+
+@pytest.mark.parametrize(("place", "after", "left"), [(SENT, 1, (0, 300, 256)), (COMMITTED, 1, (256, 44, 0)), (SENT, 2, (256, 44, 44))])
+def test_more_than_one_send_call(place, after, left) -> None:
+    """Of 300 that leave at once 256 go in the first call. Only those that the last call was given are uncertain."""
+    rig = Rig(mixing=MixingConfig(floor=0, min_batch_size=1, max_batch_size=1000))
+    die(rig, place, after, rig.frames(300))
+    rig.node.take_over()
+    rig.drops()
+    metrics = rig.node.metrics()
+    assert (metrics.forwarded, metrics.dropped["drop_crash"], metrics.crash_uncertain) == left
 
 
 @pytest.mark.parametrize("place", [POOLED, LEAVING, SEALED, SENT, COMMITTED])
