@@ -1,7 +1,7 @@
 """The bytes of what clients say end to end: docs/wire-format.md, section 9."""
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from fastmix.packet.geometry import SURB_ID_SIZE, SURB_SIZE, Geometry
@@ -38,8 +38,8 @@ class Fragment:
     total: int = 0
     reply_records: int = 0
     complete: bool = False
-    records: tuple[bytes, ...] = ()
-    body: bytes = b""
+    records: tuple[bytes, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     def encode(self) -> bytes:
         """The fragment without the zeros that fill up the packet's data."""

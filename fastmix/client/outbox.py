@@ -3,7 +3,9 @@
 The rules are those of docs/wire-format.md, section 9, "Rules of the sender of a message" and "of an answer".
 """
 
-from collections import deque
+import heapq
+import math
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -20,6 +22,12 @@ RETRANSMIT_MEANS = 60
 """Shortest retransmission time, in mean delays of the network: six hops and the recipient's wait of `ACK_MEANS`."""
 ACK_MEANS = 20
 """What a recipient waits before it acknowledges a message that is not complete, in mean delays."""
+LONGEST = 10
+"""Longest retransmission time before it grows with resending, in shortest ones."""
+RECIPIENTS_KEPT = 1024
+"""Recipients whose round trip is remembered."""
+ACKS_WAITING = 1024
+"""Most messages of others whose acknowledgement waits for a slot; the oldest is forgotten first."""
 
 
 @dataclass(slots=True)
@@ -30,9 +38,9 @@ class Order:
     message `about`.
     """
 
-    fragment: Fragment
+    fragment: Fragment = field(repr=False)
     to: Address | None = None
-    record: bytes | None = None
+    record: bytes | None = field(default=None, repr=False)
     class_: int = 0
     n_ack: int = 0
     n_fresh: int = 0
@@ -40,10 +48,10 @@ class Order:
 
 
 class RoundTrip:
-    """Retransmission time from measured round trips (RFC 6298); seconds."""
+    """Retransmission time from measured round trips (RFC 6298) to one recipient; seconds."""
 
     def __init__(self, mean_delay: float, shortest: float | None = None) -> None:
-        """`shortest` stands in for 60 mean delays."""
+        """`shortest` stands in for 60 mean delays. A recipient cannot make it more than ten times that."""
         self._shortest = RETRANSMIT_MEANS * mean_delay if shortest is None else shortest
         self._wait = ACK_MEANS * mean_delay
         self._smooth = self._deviation = 0.0
@@ -51,6 +59,7 @@ class RoundTrip:
 
     def sample(self, seconds: float) -> None:
         """Takes in one round trip. A SURB serves once, so none is ambiguous after a retransmission."""
+        seconds = min(seconds, LONGEST * self._shortest)
         if not self.n_samples:
             self._smooth, self._deviation = seconds, seconds / 2
         else:
@@ -60,7 +69,29 @@ class RoundTrip:
 
     def timeout(self, n_resends: int) -> float:
         """Seconds after which a fragment that was resent that often is taken for lost."""
-        return max(self._shortest, self._smooth + 4 * self._deviation + self._wait) * BACKOFF**n_resends
+        measured = min(self._smooth + 4 * self._deviation + self._wait, LONGEST * self._shortest)
+        return max(self._shortest, measured) * BACKOFF**n_resends
+
+
+class RoundTrips:
+    """One `RoundTrip` for each of the recipients written to last."""
+
+    def __init__(self, mean_delay: float, shortest: float | None = None) -> None:
+        """As `RoundTrip`."""
+        self._mean_delay, self._shortest = mean_delay, shortest
+        self._known: OrderedDict[bytes, RoundTrip] = OrderedDict()
+
+    def of(self, to: Address | None) -> RoundTrip:
+        """That of a recipient; without an address, for an answer, one that nobody's samples are in."""
+        if to is None:
+            return RoundTrip(self._mean_delay, self._shortest)
+        known = self._known.get(to.peer_id)
+        if known is None:
+            known = self._known[to.peer_id] = RoundTrip(self._mean_delay, self._shortest)
+            if len(self._known) > RECIPIENTS_KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(to.peer_id)
+        return known
 
 
 @dataclass(slots=True, eq=False)
@@ -68,15 +99,15 @@ class Outgoing:
     """One message (or, with `records`, an answer) until it is acknowledged.
 
     `queue` holds what waits for a slot: fragment indices and `POLL`. A fragment is due for retransmission once a poll that
-    left after it has gone unanswered for the round trip's timeout.
+    left after it has gone unanswered for the round trip's timeout. `timer`: when the outbox looks at it.
     """
 
     message_id: bytes
-    stream: memoryview
+    stream: memoryview = field(repr=False)
     chunk: int
     reply_records: int
     to: Address | None
-    records: deque[bytes] | None
+    records: deque[bytes] | None = field(repr=False)
     deadline: float
     began: float
     class_: int = 0
@@ -88,6 +119,7 @@ class Outgoing:
     queue: deque[int] = field(default_factory=deque)
     n_resent: int = 0
     in_turn: bool = False
+    timer: float = math.inf
 
     POLL: ClassVar[int] = -1
 
@@ -135,15 +167,17 @@ class Outgoing:
         order.to, order.record, order.class_, order.about = self.to, record, self.class_, self.message_id
         return order
 
-    def left(self, order: Order, now: float, round_trip: RoundTrip) -> None:
-        """The packet of that order has left."""
+    def left(self, order: Order, now: float, round_trip: RoundTrip) -> bool:
+        """The packet of that order has left; whether something is due by this."""
         if order.fragment.kind == Kind.DATA:
             self.unpolled.append(order.fragment.index)
-        if order.n_ack or (self.records is not None and not self.queue):
-            for index in self.unpolled:
-                if not self.acked[index]:
-                    self.due[index] = now + round_trip.timeout(self.resends[index])
-            self.unpolled.clear()
+        if not order.n_ack and (self.records is None or self.queue):
+            return False
+        for index in self.unpolled:
+            if not self.acked[index]:
+                self.due[index] = now + round_trip.timeout(self.resends[index])
+        self.unpolled.clear()
+        return True
 
     def acknowledge(self, ack: Fragment) -> None:
         """Takes in an acknowledgement; one that is not of this message's count changes nothing."""
@@ -153,6 +187,15 @@ class Outgoing:
             if index < self.count:
                 self.acked[index] = 1
                 self.due.pop(index, None)
+
+    def next_due(self) -> float:
+        """When the first fragment is taken for lost, or the message is given up."""
+        return min(self.deadline, *self.due.values()) if self.due else self.deadline
+
+    def refill(self, records: tuple[bytes, ...]) -> None:
+        """Takes in fresh SURBs for an answer, up to two for each fragment and one more."""
+        if self.records is not None:
+            self.records.extend(records[: max(0, 2 * self.count + 1 - len(self.records))])
 
     def resend(self, now: float) -> int:
         """Queues what is taken for lost; returns how many fragments."""
@@ -169,13 +212,18 @@ class Outgoing:
 
 
 class Outbox:
-    """All messages on their way out, served in turn; acknowledgements go first."""
+    """All messages on their way out, served in turn. Acknowledgements of strangers' messages take at most every other slot."""
 
-    def __init__(self, round_trip: RoundTrip) -> None:
-        self.round_trip = round_trip
-        self.urgent: deque[Order] = deque()
+    def __init__(self, mean_delay: float, shortest: float | None = None) -> None:
+        """`mean_delay` in seconds; `shortest` stands in for 60 of them as the shortest retransmission time."""
+        self._round_trips = RoundTrips(mean_delay, shortest)
+        self._acks: OrderedDict[bytes, Order] = OrderedDict()
+        self._own_acks: OrderedDict[bytes, Order] = OrderedDict()
         self._messages: dict[bytes, Outgoing] = {}
+        self._round_trip: dict[bytes, RoundTrip] = {}
         self._turns: deque[Outgoing] = deque()
+        self._timers: list[tuple[float, bytes]] = []
+        self._strangers_turn = True
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -183,32 +231,69 @@ class Outbox:
     def __contains__(self, message_id: bytes) -> bool:
         return message_id in self._messages
 
+    @property
+    def n_acks(self) -> int:
+        """Acknowledgements that wait for a slot."""
+        return len(self._acks) + len(self._own_acks)
+
     def add(self, message: Outgoing) -> None:
         """A new message."""
         self._messages[message.message_id] = message
+        self._round_trip[message.message_id] = self._round_trips.of(message.to)
+        self._arm(message)
         self._wake(message)
 
     def remove(self, message_id: bytes) -> None:
         """Gives a message up; what waits of it never leaves."""
         message = self._messages.pop(message_id, None)
         if message is not None:
+            del self._round_trip[message_id]
             message.queue.clear()
+
+    def add_ack(self, order: Order) -> None:
+        """An acknowledgement. A newer one of the same message takes the older one's place."""
+        acks, key = (self._own_acks, order.about) if order.to is not None else (self._acks, order.fragment.message_id)
+        acks[key] = order
+        if len(acks) > ACKS_WAITING:
+            acks.popitem(last=False)
 
     def take(self, n: int, now: float) -> Iterator[Order]:
         """Up to n packets, which leave now."""
-        while n and self.urgent:
-            yield self.urgent.popleft()
-            n -= 1
-        while n and self._turns:
+        for _ in range(n):
+            order = self._next(now)
+            if order is None:
+                return
+            yield order
+
+    def _next(self, now: float) -> Order | None:
+        """Strangers' acknowledgements and what is our own take turns, so that neither stops the other."""
+        first, second = (self._take_ack, self._take_own) if self._strangers_turn else (self._take_own, self._take_ack)
+        order = first(now) or second(now)
+        self._strangers_turn = order is not None and (order.record is None or order.fragment.kind != Kind.ACK)
+        return order
+
+    def _take_ack(self, now: float) -> Order | None:
+        return self._acks.popitem(last=False)[1] if self._acks else None
+
+    def _take_own(self, now: float) -> Order | None:
+        """Acknowledgements of answers to us first, then messages in turn."""
+        if self._own_acks:
+            return self._own_acks.popitem(last=False)[1]
+        while self._turns:
             message = self._turns.popleft()
             order = message.take()
             message.in_turn = order is not None
-            if order is None:
-                continue
-            message.left(order, now, self.round_trip)
-            self._turns.append(message)
-            n -= 1
-            yield order
+            if order is not None:
+                if message.left(order, now, self._round_trip[message.message_id]):
+                    self._arm(message)
+                self._turns.append(message)
+                return order
+        return None
+
+    def sample(self, message_id: bytes, seconds: float) -> None:
+        """A round trip of a message that is still under way; of another nothing is learned."""
+        if message_id in self._round_trip:
+            self._round_trip[message_id].sample(seconds)
 
     def acknowledge(self, ack: Fragment, answer: bool) -> Outgoing | None:
         """Takes in an acknowledgement, of an answer or of a message; returns the message if it is done by this."""
@@ -216,8 +301,8 @@ class Outbox:
         if message is None or answer != (message.records is not None):
             return None
         message.acknowledge(ack)
-        if message.records is not None and ack.records:
-            message.records.extend(ack.records)
+        if ack.records:
+            message.refill(ack.records)
             self._wake(message)
         if not message.done:
             return None
@@ -226,14 +311,34 @@ class Outbox:
 
     def expire(self, now: float) -> tuple[list[Outgoing], int]:
         """(messages past their deadline, given up by this; number of fragments that were queued again)."""
-        late, n_resent = [message for message in self._messages.values() if message.deadline <= now], 0
-        for message in late:
-            self.remove(message.message_id)
-        for message in self._messages.values():
-            if message.due and (n := message.resend(now)):
-                n_resent += n
-                self._wake(message)
+        late: list[Outgoing] = []
+        n_resent = 0
+        while self._timers and self._timers[0][0] <= now:
+            at, message_id = heapq.heappop(self._timers)
+            message = self._messages.get(message_id)
+            if message is None or message.timer != at:
+                continue
+            if message.deadline <= now:
+                late.append(message)
+                self.remove(message_id)
+            else:
+                n_resent += self._resend(message, now)
         return late, n_resent
+
+    def _resend(self, message: Outgoing, now: float) -> int:
+        message.timer = math.inf
+        n = message.resend(now)
+        if n:
+            self._wake(message)
+        self._arm(message)
+        return n
+
+    def _arm(self, message: Outgoing) -> None:
+        """Sees to it that a message is looked at when something of it is due."""
+        at = message.next_due()
+        if at < message.timer:
+            message.timer = at
+            heapq.heappush(self._timers, (at, message.message_id))
 
     def _wake(self, message: Outgoing) -> None:
         """The message has something to send again."""

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from fastmix.client.address import Address
 from fastmix.client.draw import Draw
+from fastmix.client.fragments import SLOT_SIZE
 from fastmix.errors import ConfigError
 from fastmix.network import Network
 
@@ -39,6 +40,9 @@ class Routes:
             )
         self._ways: dict[int, npt.NDArray[np.int64]] = {}
         self._check_exit(self.exit)
+        self._first = {
+            network.classes * node.number + class_ for node in network.in_layer(1) for class_ in range(network.classes)
+        }
 
     @cached_property
     def _publics(self) -> npt.NDArray[np.uint8]:
@@ -52,6 +56,11 @@ class Routes:
         """Sphinx key of this client's exit; u8[32]."""
         public: npt.NDArray[np.uint8] = self._publics[self.exit]
         return public
+
+    def may_begin(self, record: bytes) -> bool:
+        """Whether a SURB record, which somebody else made, is of the static slot and begins at a node of layer 1."""
+        first = int.from_bytes(record[SLOT_SIZE : SLOT_SIZE + 2], "little")
+        return first in self._first and record[:SLOT_SIZE] == bytes(SLOT_SIZE)
 
     def check(self, address: Address) -> None:
         """`ConfigError` where no route leads to the address."""

@@ -6,6 +6,7 @@ Each tick: `arrive` with what came, `leave` for what goes, then `events` for wha
 import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,8 @@ from fastmix.client.fragments import (
     fragment_count,
     parse,
 )
-from fastmix.client.inbox import Inbox, InboxLimits, Whole
-from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing, RoundTrip
+from fastmix.client.inbox import Inbox, InboxLimits
+from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing
 from fastmix.client.packets import Builder, Departures, Observer
 from fastmix.client.replay_set import ReplaySet
 from fastmix.client.routes import Routes
@@ -55,7 +56,7 @@ class Message:
     `in_reply_to` is the id of the message of ours that it answers, else None.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     id: bytes
     in_reply_to: bytes | None = None
     surbs: deque[bytes] = field(default_factory=deque, repr=False)
@@ -87,6 +88,15 @@ class TimedOut:
 
 
 Event = Message | Sent | TimedOut
+
+
+@dataclass(slots=True)
+class Asked:
+    """A message of ours that may be answered, once: to whom it went and when, and the id of the answer that has begun."""
+
+    to: Address
+    at: float
+    answer: bytes | None = None
 
 
 class Session:
@@ -124,9 +134,9 @@ class Session:
         self._builder = Builder(network, self.address, self._routes, self._book, self._draw, observer)
         self._chunk = chunk_size(network.geometry)
         mean_delay = network.mean_delay_ns / 1e9 if retransmit_after is None else retransmit_after / RETRANSMIT_MEANS
-        self._outbox = Outbox(RoundTrip(mean_delay, retransmit_after))
+        self._outbox = Outbox(mean_delay, retransmit_after)
         self._inbox = Inbox(mean_delay, self._chunk, limits)
-        self._asked: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()
+        self._asked: OrderedDict[bytes, Asked] = OrderedDict()
         self.replay_set = ReplaySet(self._draw.octets(32)) if replay_set is None else replay_set
         self._events: list[Event] = []
         self.send_rate = send_rate
@@ -151,13 +161,13 @@ class Session:
         records = self._builder.surbs([(Use.REPLY, message_id)] * surbs, now)
         self.counters.surbs_made += surbs
         if surbs:
-            self._asked[message_id] = (to, now)
+            self._asked[message_id] = Asked(to, now)
         stream = b"".join([*records, data])
         self._queue(Outgoing(message_id, memoryview(stream), self._chunk, surbs, to, None, deadline, now, class_))
         return message_id
 
     def reply(self, now: float, message: Message, data: bytes, deadline: float) -> bytes:
-        """Queues an answer to a message, in its SURBs; returns the answer's id.
+        """Queues the answer to a message, in its SURBs; returns the answer's id. A message is answered once.
 
         `ValueError` where it has fewer SURBs than the answer has fragments, or for too much data.
         """
@@ -169,8 +179,8 @@ class Session:
                 f"answer with at most {message.n_surbs * self._chunk} bytes, or have it sent with surbs={n} or more"
             )
         message_id = self._draw.octets(MESSAGE_ID_SIZE)
-        spare = min(message.n_surbs, 2 * n + 1)
-        records = deque(message.surbs.popleft() for _ in range(spare))
+        records = deque(islice(message.surbs, 2 * n + 1))
+        message.surbs.clear()
         stream = memoryview(bytes(data))
         self._queue(Outgoing(message_id, stream, self._chunk, 0, None, records, deadline, now))
         return message_id
@@ -181,8 +191,11 @@ class Session:
         return min(MAX_REPLY_SURBS, n + n // 4 + 2)
 
     def cancel(self, message_id: bytes) -> None:
-        """Gives up a message; no event comes of it."""
+        """Gives up a message; no event comes of it, nor of an answer that has not begun."""
         self._outbox.remove(message_id)
+        asked = self._asked.get(message_id)
+        if asked is not None and asked.answer is None:
+            del self._asked[message_id]
 
     def _check_message(self, data: bytes) -> None:
         if len(data) > MESSAGE_LIMIT:
@@ -238,8 +251,8 @@ class Session:
         return events
 
     def taken(self, message: Message) -> None:
-        """The application has taken a message: its room is free again."""
-        self._inbox.taken(len(message.data))
+        """The application has taken a message, and its SURBs: their room is free again."""
+        self._inbox.taken((message.in_reply_to or b"", message.id))
 
     # What came
 
@@ -259,6 +272,8 @@ class Session:
             self._count(verdict or self._request(fragment, now))
 
     def _request(self, fragment: Fragment, now: float) -> Verdict:
+        if not all(map(self._routes.may_begin, fragment.records)):
+            return Verdict.DROP_MESSAGE_FORMAT
         if fragment.kind == Kind.ACK:
             return self._acknowledged(fragment, now, answer=True)
         return self._inbox.fragment(fragment, now)
@@ -281,12 +296,16 @@ class Session:
         if surb.use is Use.ACK:
             if fragment.kind != Kind.ACK or fragment.message_id != surb.message_id:
                 return Verdict.DROP_MESSAGE_FORMAT
-            self._outbox.round_trip.sample(now - surb.made)
+            self._outbox.sample(surb.message_id, now - surb.made)
             return self._acknowledged(fragment, now, answer=False)
         asked = self._asked.get(surb.message_id)
         if fragment.kind != Kind.DATA or asked is None:
             return Verdict.DROP_MESSAGE_FORMAT
-        return self._inbox.fragment(fragment, now, surb.message_id, asked[0])
+        if asked.answer is None:
+            asked.answer = fragment.message_id
+        if fragment.message_id != asked.answer:
+            return Verdict.DROP_MESSAGE_FORMAT
+        return self._inbox.fragment(fragment, now, surb.message_id, asked.to)
 
     def _acknowledged(self, ack: Fragment, now: float, answer: bool) -> Verdict:
         done = self._outbox.acknowledge(ack, answer)
@@ -297,10 +316,12 @@ class Session:
 
     def _sort_out(self, now: float) -> None:
         """Hands on what the inbox has collected."""
-        self._outbox.urgent.extend(self._inbox.orders)
+        for order in self._inbox.orders:
+            self._outbox.add_ack(order)
         self._inbox.orders.clear()
         for whole in self._inbox.whole:
-            self._events.append(_message(whole))
+            surbs = deque(record for record in whole.records if self._routes.may_begin(record))
+            self._events.append(Message(whole.data, whole.key[1], whole.key[0] or None, surbs))
         self.counters.messages_received += len(self._inbox.whole)
         self._inbox.whole.clear()
 
@@ -308,17 +329,13 @@ class Session:
         self._next_housekeeping = now + HOUSEKEEPING_EVERY
         self._inbox.expire(now)
         self._book.expire(now)
-        while self._asked and next(iter(self._asked.values()))[1] + SURB_LIFE <= now:
+        while self._asked and next(iter(self._asked.values())).at + SURB_LIFE <= now:
             self._asked.popitem(last=False)
         late, n_resent = self._outbox.expire(now)
         self.counters.fragments_retransmitted += n_resent
         self.counters.messages_timed_out += len(late)
         self._events.extend(TimedOut(m.message_id, m.count, sum(m.acked), m.n_resent) for m in late)
         self._sort_out(now)
-
-
-def _message(whole: Whole) -> Message:
-    return Message(whole.data, whole.key[1], whole.key[0] or None, deque(whole.records))
 
 
 def _check_pair(network: Network, public: bytes, secret: bytes) -> None:

@@ -1,6 +1,7 @@
 """Messages between sessions over real packets, a virtual clock and a seed: exactly once, byte for byte, or a timeout."""
 
 import random
+from collections import deque
 
 import pytest
 from fake_network import FakeNetwork
@@ -111,17 +112,21 @@ def test_answers_arrive_once_and_leave_no_trace_of_the_asker(loss, size):
         assert answerer.counters.fragments_retransmitted == 0
 
 
-def test_a_second_answer_needs_surbs_left():
+def test_a_message_is_answered_once():
     net = FakeNetwork()
     asker, answerer = net.sessions
-    asker.send(net.now, answerer.address, b"?", net.now + 20, 4)
+    asker.send(net.now, answerer.address, b"?", net.now + 20, 8)
     assert net.run(20, lambda: bool(net.of(1, Message)))
     (message,) = net.of(1, Message)
+    more = Message(b"", message.id, None, deque(list(message.surbs)[4:]))
     answerer.reply(net.now, message, b"one", net.now + 20)
-    answerer.reply(net.now, message, b"two", net.now + 20)
     with pytest.raises(ValueError, match="needs 1 SURBs and the message has 0 left"):
-        answerer.reply(net.now, message, b"three", net.now + 20)
-    assert net.run(20, lambda: len(net.of(0, Message)) == 2)
+        answerer.reply(net.now, message, b"two", net.now + 20)
+    answerer.reply(net.now, more, b"three", net.now + 5)
+    net.run(20)
+    assert len(net.of(0, Message)) == 1
+    assert len(net.of(1, Sent)) == 1
+    assert asker.counters.dropped[Verdict.DROP_MESSAGE_FORMAT] > 0
 
 
 def test_a_message_without_surbs_cannot_be_answered():
