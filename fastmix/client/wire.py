@@ -16,7 +16,7 @@ from fastmix.links.channel import INDEX, Channel
 from fastmix.links.reservations import Reservations
 from fastmix.links.static import LinkRoot, StaticLinkRoots
 from fastmix.network import Network, node_id
-from fastmix.packet.geometry import BATCH_MAX, FRAME_OVERHEAD, GEOMETRIES
+from fastmix.packet.geometry import BATCH_MAX, COUNTER_END, FRAME_OVERHEAD, GEOMETRIES
 from fastmix.packet.verdict import Verdict
 from fastmix.udp._datagram_io import DatagramIo
 from fastmix.udp.address import ADDRESS, pack_address
@@ -79,15 +79,26 @@ class Wire:
         self._hand_over(io, frames[sealed], addresses[sealed])
 
     def _seal(self, neighbour: Neighbour, packets: Bytes, key_slot: int, frames: Bytes, rows: list[int]) -> bool:
-        """Frames of one link into their rows; False, counted, where the link's root is used up."""
-        channel = neighbour.channel
+        """Frames of one link into their rows; False, counted, where no number is reserved or the link's root is used up."""
+        if not self._reserved(neighbour, len(rows)):
+            self._counters.drop(Verdict.DROP_LINK_STALLED, len(rows))
+            return False
         try:
-            self._reservations.extend(neighbour.root_id, channel.next_step, channel.next_seq)
-            frames[rows] = channel.seal(packets, key_slot)
+            frames[rows] = neighbour.channel.seal(packets, key_slot)
         except ResourceExhausted:
             self._counters.drop(Verdict.DROP_LINK_EXHAUSTED, len(rows))
             return False
         return True
+
+    def _reserved(self, neighbour: Neighbour, n: int) -> bool:
+        """Whether n packets more have reserved numbers. Where the disk takes no more, those that it knows serve to their end."""
+        channel = neighbour.channel
+        try:
+            limits = self._reservations.extend(neighbour.root_id, channel.next_step, channel.next_seq)
+        except ResourceExhausted:
+            limits = self._reservations.limits(neighbour.root_id)
+        at_end = channel.next_step >= COUNTER_END or channel.next_seq + n > COUNTER_END
+        return at_end or (channel.next_step < limits[0] and channel.next_seq + n <= limits[1])
 
     def _hand_over(self, io: DatagramIo, frames: Bytes, addresses: npt.NDArray[Any]) -> None:
         for at in range(0, len(frames), BATCH_MAX):

@@ -3,12 +3,13 @@
 The node's data plane calls `ext/link.c` itself.
 """
 
+import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmix.errors import ResourceExhausted
+from fastmix.errors import CryptoError, ResourceExhausted
 from fastmix.kernels._link import Root, Window, open_frames, seal
 from fastmix.packet.geometry import COUNTER_END, FRAME_PACKET_AT, FRAME_SEALED_AT, Geometry
 from fastmix.packet.verdict import Verdict
@@ -23,6 +24,7 @@ class Channel:
 
     `receiver_index_in` is ours, in the frames that come; `receiver_index_out` the peer's. Every call of `seal` is one step.
     `first_step` and `first_seq` go on from an earlier channel: one more than its last step, and its `next_seq`.
+    A channel is of the process that made it: in a fork both would use the same keys with the same numbers.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Channel:
     ) -> None:
         self._root_in, self._root_out = Root(root_in), Root(root_out)
         self._window = Window()
+        self._pid = os.getpid()
         self.receiver_index_in = receiver_index_in
         self.receiver_index_out = receiver_index_out
         self.geometry = geometry
@@ -46,8 +49,10 @@ class Channel:
     def seal(self, packets: Bytes, key_slot: int = 0) -> Bytes:
         """Packets u8[n, P] as frames u8[n, F], under one step and n sequence numbers, all of one key slot (mod 256).
 
-        Raises `ResourceExhausted` when a number of the root would reach 2^31, `ValueError` for another shape.
+        Raises `ResourceExhausted` when a number of the root would reach 2^31, `ValueError` for another shape, `CryptoError` in
+        another process.
         """
+        self._check_process()
         n = self._rows(packets, self.geometry.packet_size, "packets")
         if self.next_step >= COUNTER_END or self.next_seq + n > COUNTER_END:
             at = f"step {self.next_step}, sequence number {self.next_seq}"
@@ -63,8 +68,10 @@ class Channel:
     def open(self, frames: Bytes) -> tuple[Bytes, Bytes, Bytes]:
         """Frames u8[n, F] as (Verdict u8[n], key slots u8[n], packets u8[n, P]); a dropped row holds zeros.
 
-        Each sequence number is accepted once (window of 8,192). Raises `ValueError` for another shape.
+        Each sequence number is accepted once (window of 8,192). Raises `ValueError` for another shape, `CryptoError` in another
+        process.
         """
+        self._check_process()
         verdicts, _, rows = self._open(frames, self._window)
         bad = verdicts != Verdict.OK
         rows[bad] = 0
@@ -84,6 +91,18 @@ class Channel:
         """Overwrites both roots; the channel is of no use afterwards."""
         self._root_in.wipe()
         self._root_out.wipe()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made the channel, rather than the one that it was forked from."""
+        return self._pid == os.getpid()
+
+    def _check_process(self) -> None:
+        if not self.is_ours:
+            raise CryptoError(
+                f"process {os.getpid()} uses a channel of process {self._pid}: a fork would seal two packets under one key and "
+                "number; open the client or the channel after the fork"
+            )
 
     def _open(self, frames: Bytes, window: Window | None) -> tuple[Bytes, npt.NDArray[Any], Bytes]:
         """Verdicts, counters and rows of the frames that carry our index; the others are DROP_UNKNOWN_INDEX."""

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import stat
 
 import numpy as np
@@ -98,9 +99,19 @@ def test_a_header_that_was_cut_off_begins_anew(path):
 def test_what_cannot_be_recorded_is_refused(path):
     replay_set = ReplayFile(path, PUBLIC)
     replay_set.accept(tags(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (8, 0):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_SIZE + 16 + room, hard))
+        try:
+            assert replay_set.accept(tags(1, 2)) == [REPLAY, FULL]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert path.stat().st_size == HEADER_SIZE + 16
+    assert replay_set.accept(tags(2)) == [OK]
     replay_set.close()
-    assert replay_set.accept(tags(1, 2)) == [REPLAY, FULL]
-    assert len(replay_set) == 1
+    assert replay_set.accept(tags(3)) == [FULL]
+    replay_set = ReplayFile(path, PUBLIC)
+    assert replay_set.accept(tags(1, 2, 3)) == [REPLAY, REPLAY, OK]
 
 
 def test_files_that_are_refused(tmp_path, path):

@@ -1,6 +1,8 @@
 """Links of a client: every bad datagram has its verdict, and counters go on after a restart."""
 
 import random
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from fastmix.client.session import Session
 from fastmix.client.wire import Wire
 from fastmix.errors import ConfigError
 from fastmix.links.channel import Channel
+from fastmix.links.reservations import BLOCK
 from fastmix.links.static import StaticLinkRoots
 from fastmix.packet.geometry import BATCH_MAX
 from fastmix.packet.verdict import Verdict
@@ -120,6 +123,35 @@ def test_counters_never_come_again_after_a_restart(plan, tmp_path):
         assert not pairs & seen
         seen |= pairs
     assert len({seq for _, seq in seen}) == 15
+
+
+@contextmanager
+def no_room_on_disk():
+    """No file of this process can grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_what_is_reserved(plan, tmp_path):
+    wire, counters = wire_of(plan, tmp_path)
+    channel = wire._neighbours[0].channel
+    channel.next_step = channel.next_seq = BLOCK + 5
+
+    io = MemoryIo(100, 1300)
+    with no_room_on_disk():
+        wire.send(io, departures([0] * 5))
+        assert counters.sent == 5
+        channel.next_seq = 2 * BLOCK - 3
+        wire.send(io, departures([0] * 3))
+        wire.send(io, departures([0] * 3))
+        assert (counters.sent, counters.dropped) == (8, {Verdict.DROP_LINK_STALLED: 3})
+    wire.send(io, departures([0] * 3))
+    assert counters.sent == 11
+    wire.close()
 
 
 def test_one_client_at_a_time(plan, tmp_path):

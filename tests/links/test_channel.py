@@ -1,12 +1,13 @@
 """Channels: two ends of a link speak to each other, count, and end."""
 
+import os
 import struct
 
 import numpy as np
 import pytest
 from oracle import seal as seal_frame
 
-from fastmix.errors import ResourceExhausted
+from fastmix.errors import CryptoError, ResourceExhausted
 from fastmix.links.channel import Channel
 from fastmix.packet.geometry import COUNTER_END, JUMBO, WAN, Geometry
 from fastmix.packet.verdict import Verdict
@@ -120,3 +121,23 @@ def test_no_root_in_its_words() -> None:
     a.wipe()
     with pytest.raises(TypeError):
         vars(a)["_root_in"].__reduce__()
+
+
+def test_a_fork_does_not_share_a_channel() -> None:
+    """Both would seal under one key and number."""
+    ours, _ = ends()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            ours.seal(packets(1, 1))
+            answer = b"sealed"
+        except CryptoError as error:
+            answer = str(error).encode()
+        os.write(writing, answer)
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        assert f"process {child} uses a channel of process {os.getpid()}" in said.read()
+    assert len(ours.seal(packets(1, 1))) == 1
