@@ -62,5 +62,6 @@ fi
 
 [ "$(version .venv/bin/python)" = "$(version "$python")" ] || "$python" -m venv --clear .venv
 say "building and installing into .venv with $("$python" -V) (one to five minutes)"
-.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
+# compat: the checkout itself on the import path, so that a program beside it does not take its folder for the package
+.venv/bin/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat -e '.[test]'
 say "installed: .venv/bin/fastmix"

@@ -19,7 +19,7 @@ from typing import Self
 from fastmix import errors
 from fastmix.config import MixingConfig, MixnodeConfig
 from fastmix.control.ask import LAST_METRICS, ask
-from fastmix.errors import FastmixError, NetworkFailure
+from fastmix.errors import ConfigError, FastmixError, NetworkFailure
 from fastmix.mixing import MixingStrategy
 from fastmix.network import Network
 from fastmix.process.environment import child_environment
@@ -117,6 +117,8 @@ class Mixnode:
 
     async def configure_mixing(self, mixing: MixingConfig | MixingStrategy) -> None:
         """Another strategy or other limits on the running node; no packet is lost. `ConfigError`: refused, the old one stays."""
+        if not isinstance(mixing, MixingConfig | MixingStrategy):
+            raise ConfigError(f"configure_mixing({mixing!r}): give a MixingConfig, or an instance of a strategy")
         if isinstance(mixing, MixingStrategy):
             mixing = self.config.mixing.model_copy(update={"strategy": mixing, "options": {}, "classes": ()})
         blob = base64.b64encode(self._blob(mixing)).decode()
@@ -125,7 +127,7 @@ class Mixnode:
         except NetworkFailure:
             raise
         except FastmixError as error:
-            raise errors.ConfigError(str(error)) from None
+            raise ConfigError(str(error)) from None
         self.config = self.config.model_copy(update={"mixing": mixing})
 
     async def __aenter__(self) -> Self:

@@ -78,6 +78,8 @@ async def test_refused_strategies_leave_the_old_one(tmp_path: Path) -> None:
         for wrong in (MixingConfig(strategy="no.module:X"), MixingConfig(strategy="timed", options={"interval": "-1s"})):
             with pytest.raises(ConfigError):
                 await node.configure_mixing(wrong)
+        with pytest.raises(ConfigError, match="give a MixingConfig"):
+            await node.configure_mixing("timed")  # type: ignore[arg-type]
         assert node.config.mixing.strategy == "poisson"
         await node.configure_mixing(MixingStrategy.Size(20))
         assert (await node.get_status()).state is NodeState.RUNNING

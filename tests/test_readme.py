@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from places import written_plan
 
 from fastmix.cli.keys import x25519_public
 from fastmix.files.secret import write_secret
@@ -58,7 +59,35 @@ def node_directory() -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.parametrize("example", blocks("python"))
+@pytest.fixture
+def network_directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory with a network in `net`, three nodes of which run."""
+    plan = written_plan(tmp_path / "net", clients=2, mean_delay_ns=10_000_000)
+    nodes = []
+    for node in plan.network.nodes:
+        config = tmp_path / f"node-{node.number}.toml"
+        files = f'network = "net/network.toml"\nsecret_file = "net/secrets/node-{node.number}"\n'
+        config.write_text(f'number = {node.number}\n{files}state_dir = "state-{node.number}"\nallow_swap = true\n')
+        command = [sys.executable, "-m", "fastmix", "run", str(config)]
+        nodes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    assert all("ready" in (node.stdout.readline() if node.stdout else "") for node in nodes)
+    yield tmp_path
+    for running in nodes:
+        running.terminate()
+    assert [running.wait(60) for running in nodes] == [0, 0, 0]
+    for running in nodes:
+        running.communicate()
+
+
+def test_the_example_of_two_clients_runs(network_directory: Path) -> None:
+    (example,) = (each for each in blocks("python") if "Client" in each)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", example]
+    done = subprocess.run(command, cwd=network_directory, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "b'A place where order is forgotten.'\n")
+
+
+@pytest.mark.parametrize("example", [each for each in blocks("python") if "Client" not in each])
 def test_examples_run(example: str, node_directory: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", example]

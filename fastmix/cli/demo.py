@@ -44,7 +44,8 @@ def demo(
 
     MixingConfig(strategy=strategy)
     if file is not None and not file.is_file():
-        raise ConfigError(f"--file {file}: there is no such file: name a file to send")
+        what = "is not a regular file" if file.exists() else "there is no such file"
+        raise ConfigError(f"--file {file}: {what}: name a file to send")
     from fastmix.demo.main import run
 
     return run(DemoOptions(messages, file, geometry, strategy, seed, json))

@@ -21,7 +21,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if tokens is None else list(tokens))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe went away, as `head` does: nothing is left to say
+    except OSError as error:  # of the output: a full disk, or the reader of a pipe went away, as `head` does
+        if not isinstance(error, BrokenPipeError):
+            print(f"fastmix: the output cannot be written: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 

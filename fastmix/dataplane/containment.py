@@ -67,7 +67,7 @@ class Contained:
         try:
             return question(view, now_ns)
         except BaseException as error:  # anyone's code: CancelledError or SystemExit must not end the node either
-            return _Fault(type(error).__name__)
+            return _Fault(_place(error))
         finally:
             spent = time.perf_counter_ns() - begin
             self.strategy_ns += spent
@@ -82,8 +82,17 @@ class Contained:
             _log.warning("mixing strategy %s: %s. Packets leave at their own deadlines instead. Logged once.", name, what)
 
 
+def _place(error: BaseException) -> str:
+    """Name of the exception, and the line that raised it; not its text, which may hold anything."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+    return type(error).__name__ + where
+
+
 class _Fault:
-    """What a strategy raised, by the exception's name only: its text may hold anything."""
+    """What a strategy raised: see `_place`."""
 
     __slots__ = ("name",)
 

@@ -6,7 +6,8 @@ each, in no order that means anything; a leaving packet's place is taken by one 
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from fastmix.kernels.jit import njit
 
 NEVER = (1 << 63) - 1
 """A time that does not come."""

@@ -6,7 +6,8 @@ so grouping adds nothing to what the shuffle decided.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from fastmix.kernels.jit import njit
 
 LINKS = 1 << 16
 """Values that the `link` column can hold."""

@@ -6,7 +6,8 @@ used, so that a later look into memory does not give back an order that was draw
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from fastmix.kernels.jit import njit
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)

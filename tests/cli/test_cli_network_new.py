@@ -63,3 +63,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     done = fastmix("network", "new", tmp_path)
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
+
+
+def test_output_that_cannot_be_written() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "fastmix", "explain", "--all"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "fastmix: the output cannot be written: No space left on device\n"

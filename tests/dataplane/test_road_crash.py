@@ -56,7 +56,9 @@ def test_the_next_one_takes_over(place, lost, uncertain) -> None:
         assert int(rig.node.page["links"]["send_counter"].max()) > counter + (N << 32), "step and seq were taken before sealing"
 
 
-@pytest.mark.parametrize(("place", "after", "left"), [(SENT, 1, (0, 300, 256)), (COMMITTED, 1, (256, 44, 0)), (SENT, 2, (256, 44, 44))])
+@pytest.mark.parametrize(
+    ("place", "after", "left"), [(SENT, 1, (0, 300, 256)), (COMMITTED, 1, (256, 44, 0)), (SENT, 2, (256, 44, 44))]
+)
 def test_more_than_one_send_call(place, after, left) -> None:
     """Of 300 that leave at once 256 go in the first call. Only those that the last call was given are uncertain."""
     rig = Rig(mixing=MixingConfig(floor=0, min_batch_size=1, max_batch_size=1000))
