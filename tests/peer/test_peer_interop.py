@@ -41,8 +41,9 @@ async def parties(folder, geometry="wan", clients=2):
 
 
 def our_client(plan, at, **options):
+    """A slow one: its covers go through six plain nodes on one thread, which a busy machine must keep up with."""
     client = plan.network.clients[at]
-    return Client(plan.network, client.peer_id, plan.secrets[client.peer_id], send_rate=40.0, retransmit_after=3.0, **options)
+    return Client(plan.network, client.peer_id, plan.secrets[client.peer_id], send_rate=20.0, retransmit_after=3.0, **options)
 
 
 @pytest.mark.parametrize("geometry", ["wan", "jumbo"])
