@@ -4,7 +4,7 @@
 number = 0                      # this node's number in network.toml
 network = "network.toml"        # paths are relative to this file
 secret_file = "secrets/node-0"  # X25519 secret, 32 raw bytes, mode 0600: `fastmix keys new`
-state_dir = "/dev/shm/fastmix-0"
+state_dir = "state-0"           # replay set and control socket; lives as long as the secret
 
 [mixing]
 strategy = "poisson"            # poisson, timed, size, adaptive, priority, or "package.module:Class"
@@ -191,9 +191,7 @@ class MixnodeConfig(_Config):
     secret_file: FilePath
     """The node's X25519 Sphinx secret: 32 raw bytes, mode 0600."""
     state_dir: FilePath
-    """Directory of what must not survive a reboot, such as the replay set; on a tmpfs that is never swapped."""
-    reservations_file: FilePath | None = None
-    """Where link counters are reserved; must live as long as the link secrets. By default `secret_file` + ".counters"."""
+    """Directory of the replay set and the control socket, of this user alone; must live as long as `secret_file`."""
     node_id: str = Field(default_factory=lambda values: f"mix-{values.get('number', 0):03}", min_length=1, max_length=64)
     """The name in status and logs; by default `mix-000` and so on."""
     listen_addr: AddressText | None = None
@@ -211,7 +209,7 @@ class MixnodeConfig(_Config):
     drain_timeout: Duration | None = None
     """Longest drain; by default, and at least, ten mean delays, `max_latency` and a tick."""
     allow_swap: bool = False
-    """Run even if keys and replay set could be swapped to disk. For demos and drills."""
+    """Run even if a replay set in memory could be swapped to disk. For demos and drills."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important messages that are logged."""
 
@@ -228,7 +226,7 @@ class MixnodeConfig(_Config):
         """Reads a configuration file; its paths are relative to it. `ConfigError` names file, line, key, value and remedy."""
         file = TomlFile(path)
         values = dict(file.values)
-        for name in ("network", "secret_file", "state_dir", "reservations_file"):
+        for name in ("network", "secret_file", "state_dir"):
             if isinstance(values.get(name), str) and values[name]:
                 values[name] = file.path.parent / values[name]
         try:
@@ -240,11 +238,6 @@ class MixnodeConfig(_Config):
     def listen_address(self) -> Address | None:
         """`listen_addr` as (IP address, port); None for the address in the network file."""
         return None if self.listen_addr is None else parse_address(self.listen_addr)
-
-    @property
-    def reservations_path(self) -> Path:
-        """`reservations_file`, or its default beside the secret."""
-        return self.reservations_file or self.secret_file.with_name(self.secret_file.name + ".counters")
 
     def drain_ns(self, mean_delay_ns: int) -> int:
         """The longest drain in ns, for a network of that mean delay."""

@@ -27,6 +27,8 @@ from fastmix.process.mixing import mixing_blob, unpicklable
 from fastmix.status import Metrics, NodeState, NodeStatus
 
 START_TIMEOUT_S = 90.0
+METRICS_TIMEOUT_S = 2.0
+"""`get_metrics` blocks its caller no longer."""
 
 
 class Mixnode:
@@ -110,7 +112,7 @@ class Mixnode:
         """A consistent set of counters, of now; of its last moment if the node has ended."""
         if self._process is not None and self._process.returncode is None:
             try:
-                self._last_metrics = Metrics(**ask(self.config.state_dir, "metrics"))
+                self._last_metrics = Metrics(**ask(self.config.state_dir, "metrics", METRICS_TIMEOUT_S))
             except NetworkFailure:
                 self._read_last_metrics()
         return self._last_metrics

@@ -45,7 +45,6 @@ def test_loads_with_paths_beside_the_file(tmp_path: Path) -> None:
     assert config.mixing == MixingConfig(strategy="adaptive", min_batch_size=5, max_batch_size=50, max_latency="250ms")
     assert config.mixing.max_latency == timedelta(milliseconds=250)
     assert config.listen_address == ("0.0.0.0", 9000)
-    assert config.reservations_path == tmp_path / "secrets/7.counters"
 
 
 def test_defaults() -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastmix.config import MixingConfig, MixnodeConfig
 
 TUNING = Path(__file__).parent.parent / "tuning"
-WITHOUT_DEFAULT_VALUE = {"node_id", "listen_addr", "drain_timeout", "reservations_file"}
+WITHOUT_DEFAULT_VALUE = {"node_id", "listen_addr", "drain_timeout"}
 """Settings whose default follows from others."""
 
 

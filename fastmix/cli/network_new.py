@@ -86,7 +86,7 @@ def write(plan: NetworkPlan, directory: Path) -> None:
         for node in plan.network.nodes:
             (directory / f"node-{node.number}.toml").write_text(
                 f'number = {node.number}\nnetwork = "network.toml"\nsecret_file = "secrets/node-{node.number}"\n'
-                f'state_dir = "/dev/shm/fastmix-node-{node.number}"  # must be memory: it must not survive a reboot\n'
+                f'state_dir = "state-{node.number}"  # must live as long as the secret\n'
             )
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be written: {error.strerror}") from None

@@ -48,7 +48,6 @@ class Client:
         *,
         bind: tuple[str, int] = ("127.0.0.1", 0),
         send_rate: float = SEND_RATE,
-        reservations_file: str | Path | None = None,
         retransmit_after: float | None = None,
         limits: InboxLimits | None = None,
         observer: Observer | None = None,
@@ -59,11 +58,9 @@ class Client:
         """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
 
         `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
-        bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `reservations_file`: where link counters are
-        reserved, by default beside the secret file (where that is given as bytes, the network file), with ".counters" added.
-        `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is given the
-        `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests; `route_entropy` the routes
-        alone. `clock`: a steady one, in seconds.
+        bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `retransmit_after`: shortest retransmission
+        time in seconds, by default 60 mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes
+        routes, ids and times repeatable: for tests; `route_entropy` the routes alone. `clock`: a steady one, in seconds.
         """
         network = network if isinstance(network, Network) else Network.load(network)
         self._peer_id = _peer_id(peer_id)
@@ -77,8 +74,6 @@ class Client:
             draw=Draw(entropy, route_entropy),
             observer=observer,
         )
-        beside = network.path.parent / f"client-{self._peer_id.hex()[:16]}" if isinstance(secret, bytes) else Path(secret)
-        self._reservations_file = Path(reservations_file or beside.with_name(beside.name + ".counters"))
         self._replay_path = replay_path(network.path.parent, self._peer_id, self.address.sphinx_public)
         self._bind, self._clock = bind, clock
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
@@ -117,7 +112,7 @@ class Client:
         replay_set = ReplayFile(self._replay_path, self.address.sphinx_public)
         wire: Wire | None = None
         try:
-            wire = Wire(self._session.network, self._peer_id, self.counters, self._reservations_file)
+            wire = Wire(self._session.network, self._peer_id, self.counters)
             self._endpoint = open_endpoint(*self._bind)
         except BaseException:
             replay_set.close()

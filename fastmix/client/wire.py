@@ -1,9 +1,7 @@
 """A client's links: frames to and from its neighbours over one UDP socket, with counters that survive a restart."""
 
-import fcntl
-import os
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +9,9 @@ import numpy.typing as npt
 
 from fastmix.client.counters import ClientCounters
 from fastmix.client.packets import Departures
-from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.errors import ConfigError, FastmixError, ResourceExhausted
 from fastmix.links.channel import INDEX, Channel
-from fastmix.links.reservations import Reservations
+from fastmix.links.reservations import Reservations, counter_files
 from fastmix.links.static import LinkRoot, StaticLinkRoots
 from fastmix.network import Network, node_id
 from fastmix.packet.geometry import BATCH_MAX, COUNTER_END, FRAME_OVERHEAD, GEOMETRIES
@@ -36,16 +34,22 @@ class Neighbour:
 class Wire:
     """All links of one client. Counts into `counters` what it drops and what the kernel takes."""
 
-    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters, reservations_file: Path) -> None:
-        """Reads the link secrets and reserves counters in `reservations_file`, which it locks until `close`.
+    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters) -> None:
+        """Reads the link secrets and reserves counters in the files beside them, which it holds until `close`.
 
-        `ConfigError` for a wrong secret file or where another client holds that file.
+        `ConfigError` for a wrong secret file or where this client runs already.
         """
         self._network, self._counters = network, counters
         roots = StaticLinkRoots(network, peer_id).roots(0)
-        self._lock = _lock(reservations_file)
-        self._reservations = Reservations.open(reservations_file)
-        reserved = self._reservations.begin(root.send_root_id for root in roots)
+        if any(root.address is None for root in roots):
+            raise ConfigError(f"{network.path}: a client has a link to another client: clients are linked to nodes only")
+        root_ids = [root.send_root_id for root in roots]
+        self._reservations = Reservations.open(dict(zip(root_ids, counter_files(network, peer_id), strict=True)))
+        try:
+            reserved = self._reservations.begin(root_ids)
+        except FastmixError:
+            self._reservations.close()
+            raise
         number_of = {node_id(node.number): node.number for node in network.nodes}
         self._neighbours: dict[int, Neighbour] = {}
         for root in roots:
@@ -57,10 +61,12 @@ class Wire:
         self._other_sizes = np.array(packets, np.uint32) + FRAME_OVERHEAD
 
     def close(self) -> None:
-        """Wipes the roots and frees the reservations file."""
+        """Wipes the roots, settles the counters where they stand and frees their files."""
         for neighbour in self._neighbours.values():
             neighbour.channel.wipe()
-        os.close(self._lock)
+            with suppress(FastmixError):  # else the next start begins at the next block
+                self._reservations.settle(neighbour.root_id, neighbour.channel.next_step, neighbour.channel.next_seq)
+        self._reservations.close()
 
     def send(self, io: DatagramIo, departures: Departures) -> None:
         """Seals and sends; every packet ends as sent or dropped in the counters."""
@@ -134,24 +140,8 @@ class Wire:
 
 
 def _neighbour(network: Network, root: LinkRoot, step: int, seq: int) -> Neighbour:
-    if root.address is None:
-        raise ConfigError(f"{network.path}: a client has a link to another client: clients are linked to nodes only")
+    assert root.address is not None
     channel = Channel(
         root.recv_root, root.send_root, root.receiver_index_in, root.receiver_index_out, network.geometry, step, seq
     )
     return Neighbour(pack_address(*root.address), channel, root.send_root_id)
-
-
-def _lock(reservations_file: Path) -> int:
-    """A descriptor that holds the reservations file for this client alone."""
-    lock_file = reservations_file.with_name(reservations_file.name + ".lock")
-    try:
-        fd = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"{lock_file}: cannot be opened: {error.strerror}; name another reservations_file") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise ConfigError(f"{reservations_file}: another client with this peer id is running: stop it first") from None
-    return fd

@@ -6,9 +6,12 @@ HANDOVER is JSON: the descriptors of the configuration, the page, the secret mem
 import asyncio
 import json
 import logging
+import os
 import pickle
+import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import uvloop
@@ -19,7 +22,7 @@ from fastmix.control.duties import Duties
 from fastmix.control.talk import serve
 from fastmix.errors import FastmixError
 from fastmix.network import Network
-from fastmix.seam.lifeline import set_lifeline
+from fastmix.seam.lifeline import keep_unseen, set_lifeline
 from fastmix.seam.logs import configure_logs, tell_owner
 from fastmix.seam.memory import Region, page_sections, secret_sections
 
@@ -28,40 +31,55 @@ EXIT_REFUSED = 3
 """Exit code for a problem that a restart would not mend; the parent gives up."""
 
 
-def read_config(fd: int) -> MixnodeConfig:
-    """The configuration that the parent wrote into a memfd."""
+def read_setup(fd: int) -> tuple[MixnodeConfig, Network]:
+    """The configuration and the network as the parent has read them: every control of a node sees the same."""
     with open(fd, "rb", closefd=False) as file:
         file.seek(0)
-        config: MixnodeConfig = pickle.load(file)
-    return config
+        setup: tuple[MixnodeConfig, Network] = pickle.load(file)
+    return setup
 
 
 async def control(duties: Duties, handover: dict[str, Any]) -> None:
-    """Serves until told to end."""
-    ended = asyncio.Event()
+    """Serves as long as there is a data plane to serve and a parent. SIGTERM, which may have gone to all processes of the
+    node, only makes it look at once."""
+    told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     server = await serve(duties, duties.config.state_dir, handover.get("owner"))
-    while not ended.is_set():
+    path = duties.config.state_dir / SOCKET_NAME
+    mine = path.lstat()
+    while os.getppid() == handover["parent"] and not duties.page["process"]["ended"][0]:
         duties.tick()
-        try:
-            await asyncio.wait_for(ended.wait(), TICK_S)
-        except TimeoutError:
-            continue
+        told.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), TICK_S)
+    if duties.page["process"]["ended"][0]:
+        duties.settle()
     server.close()
-    (duties.config.state_dir / SOCKET_NAME).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # a successor of the whole node may have its own there already
+        if os.path.samestat(mine, path.lstat()):
+            path.unlink()
+
+
+def allow_files() -> None:
+    """As many open files as the system permits: each link has one of counters."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def main() -> int:
     """Runs the control process."""
     handover = json.loads(sys.argv[1])
     set_lifeline(handover["parent"])
-    config = read_config(handover["config"])
+    config, network = read_setup(handover["config"])
+    keep_unseen()
     configure_logs(config.log_level, config.node_id, "control")
     page, secret = Region(handover["page"], page_sections()), Region(handover["secret"], secret_sections())
     try:
         secret.keep_private()
-        duties = Duties(config, Network.load(config.network), page, secret)
+        allow_files()
+        duties = Duties(config, network, page, secret)
         duties.begin()
         uvloop.run(control(duties, handover))
     except (FastmixError, OSError) as error:

@@ -6,14 +6,15 @@ import os
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
-from fastmix.control.snapshot import publish_snapshot
-from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.control.snapshot import check_link_count, publish_snapshot
+from fastmix.errors import ConfigError, FastmixError
 from fastmix.files.secret import read_secret
-from fastmix.links.reservations import Reservations
-from fastmix.links.static import LinkRoot, StaticLinkRoots
+from fastmix.links.reservations import Reservations, counter_files
+from fastmix.links.static import StaticLinkRoots
 from fastmix.network import Network, end_name
 from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
@@ -22,6 +23,11 @@ from fastmix.status import Metrics, NodeState, NodeStatus
 
 log = logging.getLogger(__name__)
 OTHER_GEOMETRY_LOG_S = COMPLAINT_S = 60.0
+LOOK_S = 10.0
+"""Between two looks whether the files of counters are in their places."""
+LOCK_PATIENCE_S = 3.0
+"""So long a predecessor that is ending may still hold them."""
+WRITTEN_ANEW = "written anew from memory. Without them a start would use the same keys and counters twice: leave them alone"
 
 
 @dataclass
@@ -33,53 +39,126 @@ class Duties:
     page: Region
     secret: Region
     started: float = field(default_factory=time.monotonic)
-    roots: list[LinkRoot] = field(default_factory=list, repr=False)
+    root_ids: list[bytes] = field(default_factory=list)
+    reservations: Reservations | None = None
+    looked_at: float = 0.0
     logged_at: float = -OTHER_GEOMETRY_LOG_S
     logged_count: int = 0
     complained_at: float = -COMPLAINT_S
     owner: asyncio.Task[None] | None = None
     mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def begin(self) -> None:
-        """Reads the node's own secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is
-        wrong."""
-        secret = read_secret(self.config.secret_file)
-        check_secret(self.network, self.config, secret)
+    def __post_init__(self) -> None:
         self.counters = CounterPage(self.page.bytes("counters"))
-        self.roots = StaticLinkRoots(self.network, self.config.number).roots(time.time_ns())
-        self.reservations = Reservations.open(self.config.reservations_path)
-        self._reserve()
-        slots, rate = self.config.pool_slots, self.config.client_rate
-        publish_snapshot(self.secret, self.network, secret, self.roots, slots, client_rate=rate)
+
+    def begin(self) -> None:
+        """The first control of a node publishes; a later one takes over what is published, and reads no secret again."""
+        if self.secret["snapshot"]["generation"][0]:
+            self._take_over()
+        else:
+            self._publish()
         self.page["process"]["control_pid"] = os.getpid()
 
-    def _reserve(self) -> None:
-        """A first start takes a new block of each root; one over memory in use goes on where that is. A predecessor may have died
-        between two links, or between the two words of one.
-        """
-        links = self.page["links"]
-        new = {root.send_root_id: at for at, root in enumerate(self.roots) if not links["send_limit"][at]}
-        for root_id, taken in self.reservations.begin(new).items() if new else ():
+    def _publish(self) -> None:
+        """Reads the secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is wrong. Of the
+        roots only their ids stay in this process."""
+        secret = read_secret(self.config.secret_file)
+        check_secret(self.network, self.config, secret)
+        roots = StaticLinkRoots(self.network, self.config.number).roots(time.time_ns())
+        check_link_count(len(roots))
+        self.root_ids = [root.send_root_id for root in roots]
+        self.reservations = self._open_reservations(LOCK_PATIENCE_S)
+        self._reserve(self.reservations)
+        slots, rate = self.config.pool_slots, self.config.client_rate
+        publish_snapshot(self.secret, self.network, secret, roots, slots, client_rate=rate)
+
+    def _take_over(self) -> None:
+        """The files may have changed since the node has started: only what its memory holds counts. Where counters cannot be
+        reserved now, the data plane goes on with those it has, and `tick` tries again."""
+        snapshot = self.secret["snapshot"]
+        n = int(snapshot["copy"]["link_count"][0, int(snapshot["generation"][0]) & 1])
+        self.root_ids = [row.tobytes() for row in self.page["root_ids"][:n]]
+        try:
+            self._keep_reserved(LOCK_PATIENCE_S)
+        except FastmixError as error:
+            self._complain(error)
+
+    def _open_reservations(self, wait_s: float) -> Reservations:
+        files = counter_files(self.network, self.config.number)
+        return Reservations.open(dict(zip(self.root_ids, files, strict=True)), wait_s)
+
+    def _reserve(self, reservations: Reservations) -> None:
+        """Counters for links that have none yet. A predecessor may have died between two links, or between the two words of
+        one; and before anything is published a secret may have become another."""
+        links, ids = self.page["links"], self.page["root_ids"]
+        new = {}
+        for at, root_id in enumerate(self.root_ids):
+            if not links["send_limit"][at] or ids[at].tobytes() != root_id:
+                new[root_id] = at
+            else:
+                reservations.adopt(root_id, *counter_pair(links["send_limit"][at]))
+        for root_id, taken in reservations.begin(new).items():
+            links["send_limit"][new[root_id]] = 0
+            ids[new[root_id]] = np.frombuffer(root_id, np.uint8)
             links["send_counter"][new[root_id]] = counter_word(taken.step, taken.seq)
             links["send_limit"][new[root_id]] = counter_word(taken.step_limit, taken.seq_limit)
-        self.extend()
 
-    def extend(self) -> None:
-        """Keeps every link's reservation at least one block ahead of its use."""
+    def _keep_reserved(self, wait_s: float = 0.0) -> None:
+        """Keeps every link's reservation at least one block ahead of its use, and its file where it belongs."""
+        if self.reservations is None:
+            self.reservations = self._adopted(self._open_reservations(wait_s))
+        if time.monotonic() - self.looked_at >= LOOK_S:
+            self.looked_at = time.monotonic()
+            for path in self.reservations.renew():
+                log.error("%s was removed or replaced: %s", path, WRITTEN_ANEW)
+        self._extend(self.reservations)
+
+    def _adopted(self, reservations: Reservations) -> Reservations:
+        """What the data plane was given is true, whatever the files say."""
+        limits = self.page["links"]["send_limit"]
+        try:
+            behind = [reservations.adopt(root_id, *counter_pair(limits[at])) for at, root_id in enumerate(self.root_ids)]
+        except FastmixError:
+            reservations.close()
+            raise
+        if any(behind):
+            log.error("%d files of link counters were missing or old: %s", sum(behind), WRITTEN_ANEW)
+        return reservations
+
+    def _extend(self, reservations: Reservations) -> None:
         links = self.page["links"]
-        for at, root in enumerate(self.roots):
-            counter = int(links["send_counter"][at])
-            limits = self.reservations.extend(root.send_root_id, counter & 0xFFFFFFFF, counter >> 32)
-            links["send_limit"][at] = counter_word(*limits)
+        problem: FastmixError | None = None
+        for at, root_id in enumerate(self.root_ids):
+            try:
+                limits = reservations.extend(root_id, *counter_pair(links["send_counter"][at]))
+            except FastmixError as error:  # the other links are not to suffer
+                problem = error
+            else:
+                links["send_limit"][at] = counter_word(*limits)
+        if problem:
+            raise problem
+
+    def settle(self) -> None:
+        """The data plane has ended for good: the next start goes on at the very next counters. What cannot be written begins at
+        the next block."""
+        for at, root_id in enumerate(self.root_ids if self.reservations else ()):
+            try:
+                assert self.reservations is not None
+                self.reservations.settle(root_id, *counter_pair(self.page["links"]["send_counter"][at]))
+            except FastmixError as error:
+                self._complain(error)
+
+    def _complain(self, error: FastmixError) -> None:
+        if time.monotonic() - self.complained_at >= COMPLAINT_S:
+            log.error("%s; links stop when what is reserved is used up", error)
+            self.complained_at = time.monotonic()
 
     def tick(self) -> None:
         """Ten times a second: reservations, the sink, what is logged once a minute."""
         try:
-            self.extend()
-        except ResourceExhausted as error:  # there is a block left, or more: the disk may recover until it is used up
-            if time.monotonic() - self.complained_at >= COMPLAINT_S:
-                log.error("%s; links stop when what is reserved is used up", error)
-                self.complained_at = time.monotonic()
+            self._keep_reserved()
+        except FastmixError as error:  # there is a block left, or more: the disk may recover until it is used up
+            self._complain(error)
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
         wrong = self.counters.read()["drop_other_geometry"]
@@ -109,7 +188,7 @@ class Duties:
         """Now."""
         counters = self.counters.read()
         done = sum(counters[name] for name in ("forwarded", "delivered", "absorbed_cover"))
-        links = self.page["links"][: len(self.roots)]
+        links = self.page["links"][: len(self.root_ids)]
         return NodeStatus(
             node_id=self.config.node_id, state=self.state(), uptime=time.monotonic() - self.started, messages_processed=done,
             current_batch_size=counters["pooled"], active_connections=int((links["window"]["top"] > 0).sum()),
@@ -146,6 +225,11 @@ def check_secret(network: Network, config: MixnodeConfig, secret: bytes) -> None
 def counter_word(step: int, seq: int) -> int:
     """Both numbers as one word of shared memory."""
     return step | seq << 32
+
+
+def counter_pair(word: int) -> tuple[int, int]:
+    """(step, seq) of such a word."""
+    return int(word) & 0xFFFFFFFF, int(word) >> 32
 
 
 def metrics_of(counters: dict[str, int]) -> Metrics:

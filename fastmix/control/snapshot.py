@@ -29,8 +29,7 @@ def publish_snapshot(
 
     `ResourceExhausted` where there are more links than the data plane has room for.
     """
-    if len(roots) > LINKS_MAX:
-        raise ResourceExhausted(f"{len(roots)} links, but a node has room for {LINKS_MAX}: divide the clients among more nodes")
+    check_link_count(len(roots))
     snapshot = region["snapshot"]
     generation = int(snapshot["generation"][0]) + 1
     copy = snapshot["copy"][0, generation & 1 : (generation & 1) + 1]
@@ -44,6 +43,12 @@ def publish_snapshot(
     for at, root in enumerate(roots):
         write_link(copy["links"][0, at : at + 1], root, client_rate)
     snapshot["generation"] = generation
+
+
+def check_link_count(n: int) -> None:
+    """`ResourceExhausted` where the data plane has no room for n links."""
+    if n > LINKS_MAX:
+        raise ResourceExhausted(f"{n} links, but a node has room for {LINKS_MAX}: divide the clients among more nodes")
 
 
 def class_limits(pool_slots: int, classes: int) -> list[int]:

@@ -1,8 +1,10 @@
 """Where the replay set of a key lives: a file in the state directory that outlives every process.
 
-Road: unwrap check → **here** → unwrap apply. The file holds a header with the random key of its tags, then lines of sixteen
-32-bit fingerprints (`ext/include/fm_replay.h`). It belongs to one mix key. A kill -9 of everything keeps it; on a tmpfs a
-reboot loses it together with the keys.
+Road: unwrap check → **here** → unwrap apply. The file holds a header with the random key of its tags and a random id, then
+lines of sixteen 32-bit fingerprints (`ext/include/fm_replay.h`). It belongs to one mix key, and must live as long: beside the
+secret a marker says, for each key, the id of the set that it has been used with. Without that set the key is not used again.
+A kill -9 of everything keeps the set; a power cut may forget the packets of the last half minute, which the kernel had not
+written yet.
 """
 
 import hashlib
@@ -13,10 +15,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
+from fastmix.files.durable import sync_directory, write_durably
+from fastmix.files.private import open_private
 
 HEADER_SIZE = 4096
-MAGIC = b"fastmix replay 1"
+MAGIC = b"fastmix replay 2"
+KEY_SIZE, ID_SIZE = 32, 16
+ID_AT = len(MAGIC) + KEY_SIZE
 LINE = 16
 LOAD = 10 / 16
 """Share of the fingerprints that the promised capacity fills. Measured over 200,000 lines: no tag was refused as full up to
@@ -46,39 +52,90 @@ def memory_replay_set(capacity: int, replay_key: bytes) -> ReplaySet:
     return ReplaySet(np.frombuffer(shared, np.uint32).reshape(-1, LINE), replay_key)
 
 
-def open_replay_set(state_dir: Path, public: bytes, capacity: int) -> ReplaySet:
-    """The set of the mix key with that public half, made at the first call.
+def marker_of(secret_file: Path) -> Path:
+    """The marker beside a secret: a line for each of its keys, the name of the key's replay set and that set's id."""
+    return secret_file.with_name(f"{secret_file.name}.replay")
 
-    Raises `ResourceExhausted` where the file system has no room, `ConfigError` where the file is not one of this capacity.
+
+def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path) -> ReplaySet:
+    """The set of the mix key with that public half, made when the key is used for the first time.
+
+    Raises `CryptoError` where the key has been used with a set that is not there, `ResourceExhausted` where the file system
+    has no room, `ConfigError` where the file is not one of this capacity or not private.
     """
     path = state_dir / f"replay-{hashlib.sha256(public).hexdigest()[:16]}"
     size = HEADER_SIZE + line_count(capacity) * LINE * 4
-    if not path.exists():
-        _create(path, size, capacity)
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    known = read_marker(marker)
     try:
+        fd = open_private(path)
+    except FileNotFoundError:
+        if path.name in known:
+            raise lost(path, marker) from None
+        _create(path, size, capacity)
+        fd = open_private(path)
+    try:
+        if os.pread(fd, len(MAGIC), 0) != MAGIC:
+            raise lost(path, marker)
         if os.fstat(fd).st_size != size:
-            raise ConfigError(
-                f"replay_capacity {capacity} does not fit {path}, which was made for another: give the old value, or, with a new "
-                "secret_file, remove the file (with the old secret that would let recorded packets in again)"
-            )
+            raise ConfigError(f"replay_capacity {capacity} does not fit {path}, which was made for another: give the old value")
         shared = mmap.mmap(fd, size)
     finally:
         os.close(fd)
-    if shared[: len(MAGIC)] != MAGIC:
-        raise ConfigError(f"{path} is not a replay set: move it away")
+    _mark(path, marker, known, shared[ID_AT : ID_AT + ID_SIZE].hex())
     lines = np.frombuffer(shared, np.uint32, offset=HEADER_SIZE).reshape(-1, LINE)
-    return ReplaySet(lines, shared[len(MAGIC) : len(MAGIC) + 32])
+    return ReplaySet(lines, shared[len(MAGIC) : ID_AT])
+
+
+def read_marker(marker: Path) -> dict[str, str]:
+    """Name of a replay set -> its id. `CryptoError` where the marker is damaged."""
+    try:
+        fd = open_private(marker, os.O_RDONLY)
+    except FileNotFoundError:
+        return {}
+    with os.fdopen(fd, "rb") as file:
+        words = [line.split() for line in file.read().decode("latin-1").splitlines()]
+    if not words or any(len(pair) != 2 or len(pair[1]) != 2 * ID_SIZE for pair in words):
+        raise CryptoError(f"{marker}: is damaged, so it is unknown which packets this key has had: {REMEDY}")
+    return dict(words)
+
+
+REMEDY = (
+    "make a new key with `fastmix keys new` and put its public key into the network file of all nodes, "
+    "or restore the state_dir together with this file"
+)
+
+
+def lost(path: Path, marker: Path) -> CryptoError:
+    """Packets recorded before would be let in again."""
+    return CryptoError(f"{path}: the replay set of a key that is in use ({marker}) is missing or another one: {REMEDY}")
+
+
+def _mark(path: Path, marker: Path, known: dict[str, str], found: str) -> None:
+    """The set is durable already: from now on the key is not used without it."""
+    if known.get(path.name) == found:
+        return
+    if path.name in known:
+        raise lost(path, marker)
+    text = "".join(f"{name} {id_}\n" for name, id_ in (known | {path.name: found}).items())
+    try:
+        write_durably(marker, text.encode())
+    except OSError as error:
+        raise ResourceExhausted(
+            f"{marker}: cannot be written ({error.strerror}): put the secret_file into a directory that this user can write"
+        ) from None
 
 
 def _create(path: Path, size: int, capacity: int) -> None:
-    """Room first, then the header, then the name: a file of that name is whole."""
+    """Room first, then the header, then the name: a file of that name is whole and durable."""
     neighbour = path.with_name(f".{path.name}.new")
-    fd = os.open(neighbour, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    neighbour.unlink(missing_ok=True)
+    fd = open_private(neighbour, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         os.posix_fallocate(fd, 0, size)
-        os.pwrite(fd, MAGIC + os.urandom(32), 0)
+        os.pwrite(fd, MAGIC + os.urandom(KEY_SIZE + ID_SIZE), 0)
+        os.fsync(fd)
         os.replace(neighbour, path)
+        sync_directory(path.parent)
     except OSError as error:
         neighbour.unlink(missing_ok=True)
         raise ResourceExhausted(

@@ -11,7 +11,8 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     """
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        neighbour.unlink(missing_ok=True)
+        fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()

@@ -1,25 +1,30 @@
 """Reserved link counters on disk, so that no (key, nonce) is ever used twice, not even after everything died at once.
 
-What a data plane has committed lives in shared memory, which is lost with the parent. The disk therefore knows, for each send
-root, a number below which step and seq may have been used: they are reserved in blocks of 2^22 and synced one block ahead
-of use. A start without the shared memory begins at the next block. A root is known by `LinkRoot.send_root_id`, a hash of public
-facts, so a new secret begins at 0 and an old one that comes back goes on where it was: roots are never forgotten.
+What a data plane has committed lives in shared memory, which is lost with the parent. Beside each link secret therefore lies
+a file of each end that uses it, `<link secret>.<end>.counters`: at which step and seq the next start of a send root begins.
+They are reserved in blocks of 2^22 and synced one block ahead of use; who ends in order settles them to the exact numbers.
+A root is known by `LinkRoot.send_root_id`, a hash of public facts, so a new secret begins at 0 and an old one that comes
+back goes on where it was: roots are never forgotten. Each file is locked, so that one secret has one user on a machine.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastmix.errors import CryptoError, ResourceExhausted
-from fastmix.files.durable import write_durably
+from fastmix.errors import ConfigError, CryptoError, FastmixError, ResourceExhausted
+from fastmix.files.held import HeldFile
+from fastmix.network import End, Network
 from fastmix.packet.geometry import COUNTER_END
 
 BLOCK = 1 << 22
 """Numbers reserved at a time."""
 FORMAT = 1
+Limits = dict[bytes, tuple[int, int]]
+"""Root id -> (step, seq) at which its next start begins; until then the limits of its use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,74 +37,137 @@ class Reserved:
     seq_limit: int
 
 
-class Reservations:
-    """The reservation file of one node. One process uses it at a time: the control process."""
+def counter_files(network: Network, me: End) -> list[Path]:
+    """The file of each of an end's links, in the order of the network file: beside the link's secret, named after the end."""
+    end = f"node-{me}" if isinstance(me, int) else f"client-{me.hex()[:16]}"
+    secrets = [network.secret_path(link) for link in network.links_of(me)]
+    return [secret.with_name(f"{secret.name}.{end}.counters") for secret in secrets]
 
-    def __init__(self, path: Path, limits: dict[bytes, tuple[int, int]]) -> None:
-        """Use `open`. `limits`: root id -> (step limit, seq limit), multiples of `BLOCK`."""
-        self._path = path
-        self._limits = limits
+
+class Reservations:
+    """The counters of all send roots of one link end, whose files it holds until `close`."""
+
+    def __init__(self, links: "dict[bytes, _LinkFile]") -> None:
+        """Use `open`."""
+        self._links = links
 
     @classmethod
-    def open(cls, path: str | Path) -> "Reservations":
-        """Reads the file; a missing one is new and empty. `CryptoError` where it is damaged: counters are then unknown."""
-        path = Path(path)
+    def open(cls, files: Mapping[bytes, Path], wait_s: float = 0.0) -> "Reservations":
+        """Takes the file of each root id; a missing one is new and empty.
+
+        `ConfigError` where another process has one of them (after `wait_s`), `CryptoError` where one is damaged: counters are
+        then unknown. `ResourceExhausted` where it cannot be read or made.
+        """
+        reservations = cls({})
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return cls(path, {})
-        except OSError as error:
-            raise ResourceExhausted(f"{path}: cannot read the counter reservations: {error.strerror}") from None
-        try:
-            return cls(path, _decode(data))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CryptoError(
-                f"{path}: the counter reservations are damaged ({error}), so a key and counter could be used twice: "
-                "make new link secrets with `fastmix keys new` for all links of this node, at both ends, then delete this file"
-            ) from None
+            for root_id, path in files.items():
+                reservations._links[root_id] = _LinkFile(path, wait_s)
+        except FastmixError:
+            reservations.close()
+            raise
+        return reservations
+
+    def close(self) -> None:
+        """Frees the files."""
+        for link in self._links.values():
+            link.file.close()
 
     def begin(self, root_ids: Iterable[bytes]) -> dict[bytes, Reserved]:
-        """For a start without shared memory: a fresh block of each root and the one after it, synced before this returns.
+        """For a start without shared memory: two blocks of each root from where the last one ended, synced before this returns.
 
-        A root whose numbers are used up gets `COUNTER_END` throughout. `ResourceExhausted` where the disk refuses.
+        A root whose numbers are used up gets `COUNTER_END` throughout. `ResourceExhausted` where the disk refuses: then
+        nothing is handed out.
         """
-        limits = dict(self._limits)
-        reserved = {}
-        for root_id in root_ids:
-            step, seq = self._limits.get(root_id, (0, 0))
-            limits[root_id] = (_ahead(step), _ahead(seq))
-            reserved[root_id] = Reserved(step, seq, *limits[root_id])
-        self._store(limits)
+        reserved: dict[bytes, Reserved] = {}
+        try:
+            for root_id in root_ids:
+                step, seq = self.limits(root_id)
+                limits = (_ahead(step), _ahead(seq))
+                self._links[root_id].store(root_id, limits)
+                reserved[root_id] = Reserved(step, seq, *limits)
+        except ResourceExhausted:
+            for root_id, unused in reserved.items():
+                with suppress(ResourceExhausted):
+                    self._links[root_id].store(root_id, (unused.step, unused.seq))
+            raise
         return reserved
 
     def limits(self, root_id: bytes) -> tuple[int, int]:
-        """(step limit, seq limit) of a root that this file knows; (0, 0), nothing, of another."""
-        return self._limits.get(root_id, (0, 0))
+        """(step limit, seq limit) of a root; (0, 0), nothing, of one that is new."""
+        return self._links[root_id].limits.get(root_id, (0, 0))
 
     def extend(self, root_id: bytes, step: int, seq: int) -> tuple[int, int]:
         """The limits of a root whose next counters are `step` and `seq`: where less than a block is left, more, synced first.
 
-        `ValueError` where a counter is beyond its limit: it was never reserved here.
+        `CryptoError` where a counter is beyond its limit: it was never reserved here.
         """
-        step_limit, seq_limit = self.limits(root_id)
-        if not (0 <= step <= step_limit and 0 <= seq <= seq_limit):
-            raise ValueError(
-                f"counters ({step}, {seq}) of root {root_id.hex()} are beyond the reserved ({step_limit}, {seq_limit})"
-            )
-        wanted = (_extended(step, step_limit), _extended(seq, seq_limit))
-        if wanted != (step_limit, seq_limit):
-            self._store(self._limits | {root_id: wanted})
+        limits = self._checked(root_id, step, seq)
+        wanted = (_extended(step, limits[0]), _extended(seq, limits[1]))
+        self._links[root_id].store(root_id, wanted)
         return wanted
 
-    def _store(self, limits: dict[bytes, tuple[int, int]]) -> None:
-        """Disk first, memory after: a failed write leaves the old limits in force."""
-        if limits == self._limits:
-            return
+    def settle(self, root_id: bytes, step: int, seq: int) -> None:
+        """The use has ended for good, with `step` and `seq` next: the next start begins there. Errors as `extend`."""
+        self._checked(root_id, step, seq)
+        self._links[root_id].store(root_id, (step, seq))
+
+    def adopt(self, root_id: bytes, step_limit: int, seq_limit: int) -> bool:
+        """What a running data plane may use by a predecessor's word: where the file knows less, it is lost or was put back,
+        and is written anew. True if so."""
+        step, seq = self.limits(root_id)
+        self._links[root_id].store(root_id, (max(step, step_limit), max(seq, seq_limit)))
+        return (step, seq) < (step_limit, seq_limit)
+
+    def renew(self) -> list[Path]:
+        """Writes files anew that somebody has removed or replaced; their paths. `ResourceExhausted` where the disk refuses."""
+        gone = [link for link in self._links.values() if not link.file.in_place()]
+        for link in gone:
+            link.write(link.limits)
+        return [link.file.path for link in gone]
+
+    def _checked(self, root_id: bytes, step: int, seq: int) -> tuple[int, int]:
+        limits = self.limits(root_id)
+        if not (0 <= step <= limits[0] and 0 <= seq <= limits[1]):
+            raise CryptoError(
+                f"{self._links[root_id].file.path}: counters ({step}, {seq}) are beyond the reserved {limits}: "
+                "make a new link secret with `fastmix keys new` for both ends"
+            )
+        return limits
+
+
+class _LinkFile:
+    """One file: the limits of the roots that its link's secrets have had."""
+
+    def __init__(self, path: Path, wait_s: float) -> None:
         try:
-            write_durably(self._path, _encode(limits))
+            self.file = HeldFile(path, _encode({}), wait_s)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{path}: is in use: another node or client runs with the same end of this link: stop it first"
+            ) from None
         except OSError as error:
-            raise ResourceExhausted(f"{self._path}: cannot write the counter reservations: {error.strerror}") from None
-        self._limits = limits
+            raise ResourceExhausted(f"{path}: cannot use the counter reservations: {error.strerror}") from None
+        try:
+            self.limits = _decode(self.file.read())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.file.close()
+            raise CryptoError(
+                f"{path}: the counter reservations are damaged ({error}), so a key and counter could be used twice: "
+                "make a new link secret with `fastmix keys new`, for both ends, then delete this file"
+            ) from None
+
+    def store(self, root_id: bytes, limits: tuple[int, int]) -> None:
+        """One root's limits, disk first, memory after: a failed write leaves the old ones in force."""
+        if self.limits.get(root_id, (0, 0)) != limits:
+            self.write(self.limits | {root_id: limits})
+
+    def write(self, limits: Limits) -> None:
+        """The whole file."""
+        try:
+            self.file.replace(_encode(limits))
+        except OSError as error:
+            raise ResourceExhausted(f"{self.file.path}: cannot write the counter reservations: {error.strerror}") from None
+        self.limits = limits
 
 
 def _ahead(start: int) -> int:
@@ -112,14 +180,14 @@ def _extended(counter: int, limit: int) -> int:
     return limit if limit - counter >= BLOCK else _ahead(counter // BLOCK * BLOCK)
 
 
-def _encode(limits: dict[bytes, tuple[int, int]]) -> bytes:
+def _encode(limits: Limits) -> bytes:
     """JSON of a body and its SHA-256."""
     roots = {root_id.hex(): list(pair) for root_id, pair in sorted(limits.items())}
     body = {"format": FORMAT, "roots": roots}
     return json.dumps({"body": body, "sha256": _digest(body)}, indent=1).encode() + b"\n"
 
 
-def _decode(data: bytes) -> dict[bytes, tuple[int, int]]:
+def _decode(data: bytes) -> Limits:
     """The limits; `ValueError`, `KeyError`, `TypeError` or `AttributeError` for anything that `_encode` did not write."""
     whole = json.loads(data)
     body: dict[str, Any] = whole["body"]
@@ -128,8 +196,8 @@ def _decode(data: bytes) -> dict[bytes, tuple[int, int]]:
     if body["format"] != FORMAT:
         raise ValueError(f"its format {body['format']!r} is not {FORMAT}")
     limits = {bytes.fromhex(root_id): (int(step), int(seq)) for root_id, (step, seq) in body["roots"].items()}
-    if any(not 0 <= limit <= COUNTER_END or limit % BLOCK for pair in limits.values() for limit in pair):
-        raise ValueError("a limit is none of a block")
+    if any(not 0 <= limit <= COUNTER_END for pair in limits.values() for limit in pair):
+        raise ValueError("a number is out of range")
     return limits
 
 

@@ -3,7 +3,6 @@
 Forked by the parent, which has imported and compiled all of it. One Python thread; the road runs without the GIL.
 """
 
-import fcntl
 import logging
 import math
 import os
@@ -17,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
 from fastmix.dataplane.plane import DataPlane
-from fastmix.dataplane.replay_set import open_replay_set
+from fastmix.dataplane.replay_set import marker_of, open_replay_set
 from fastmix.errors import FastmixError
+from fastmix.files.private import lock, open_private
 from fastmix.network import Network
 from fastmix.process.mixing import tick_of
 from fastmix.seam.counters import CounterPage
-from fastmix.seam.lifeline import set_lifeline, set_timer_slack
+from fastmix.seam.lifeline import keep_unseen, set_lifeline, set_timer_slack
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, secret_sections
 from fastmix.udp.endpoint import UdpEndpoint
@@ -63,10 +63,11 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
     configure_logs(setup.config.log_level, setup.config.node_id, "data")
     command_signals(page, parent_pid, drain_s=setup.config.drain_ns(setup.network.mean_delay_ns) / 1e9)
     set_lifeline(parent_pid)
+    keep_unseen()
     set_timer_slack(TIMER_SLACK_NS)
     try:
-        lock = take_lock(setup)
-        if lock is None:
+        held = take_lock(setup)
+        if held is None:
             return EXIT_DRAINED
         snapshot = Region(setup.secret_fd, secret_sections())
         snapshot.keep_private()
@@ -78,7 +79,7 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
         page["process"]["data_pid"] = os.getpid()
         page["process"]["ready"] = 1
         carry(plane, setup)
-        os.close(lock)
+        os.close(held)
     except (FastmixError, OSError) as error:
         log.error("%s", error)
         return EXIT_REFUSED
@@ -107,19 +108,15 @@ def take_lock(setup: NodeSetup) -> int | None:
     """The state directory belongs to one data plane. A predecessor that was killed has lost it; one that lives is waited for.
     None: told to end meanwhile.
     """
-    fd = os.open(setup.config.state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_private(setup.config.state_dir / "lock", os.O_RDWR | os.O_CREAT)
     told_at = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            time.sleep(WAIT_S)
+    while not lock(fd, WAIT_S):
         if told_to_end(setup.page):
             return None
         if time.monotonic() > told_at:
             log.warning("%s is in use by another node: stop that one, or name another state_dir", setup.config.state_dir)
             told_at = math.inf
+    return fd
 
 
 def told_to_end(page: Region) -> bool:
@@ -149,7 +146,8 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     secret = bytearray(np.ascontiguousarray(copy["keys"]["secret"][0]).tobytes())
     public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
     secret[:] = bytes(32)
-    plane.use_replay(0, open_replay_set(setup.config.state_dir, public, setup.config.replay_capacity))
+    config = setup.config
+    plane.use_replay(0, open_replay_set(config.state_dir, public, config.replay_capacity, marker_of(config.secret_file)))
     plane.recover(counters)
     if setup.page["process"]["ready"][0]:
         plane.road.count_restart()

@@ -30,9 +30,8 @@ def mixing_blob(mixing: MixingConfig, network: Network, number: int) -> bytes:
 
 
 def upstreams_of(network: Network, number: int) -> int:
-    """How many links packets come from: the layer before and the clients."""
-    layer = network.node(number).layer
-    return sum(1 for end in network.neighbours(number) if isinstance(end, bytes) or network.node(end).layer < layer)
+    """How many links packets come from: all of them, for a packet may name any way along links."""
+    return len(network.neighbours(number))
 
 
 def unpicklable(strategy: MixingStrategy, reason: str) -> ConfigError:

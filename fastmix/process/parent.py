@@ -19,8 +19,9 @@ from fastmix.config import MixnodeConfig
 from fastmix.control.ask import LAST_METRICS
 from fastmix.control.duties import metrics_of
 from fastmix.dataplane.plane import DataPlane
-from fastmix.errors import ResourceExhausted
+from fastmix.errors import ConfigError, ResourceExhausted
 from fastmix.files.durable import write_durably
+from fastmix.files.private import check_private_directory, lock, open_private
 from fastmix.network import Network
 from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data_plane
 from fastmix.process.environment import child_environment
@@ -28,15 +29,19 @@ from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.swap import check_swap
 from fastmix.seam.counters import CounterPage
-from fastmix.seam.lifeline import end_at_once
+from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-MUTE = (signal.SIGINT,)
-"""A terminal's Ctrl-C reaches all; the parent decides. Blocked in control from its first instruction."""
+MUTE = (signal.SIGINT, signal.SIGTERM)
+"""A terminal's Ctrl-C reaches all; the parent decides. Blocked in control from its first instruction; SIGTERM until it serves."""
+NODE_LOCK = "node.lock"
+"""Held by the parent for its life: a state directory is one node's. The data plane has a lock of its own there."""
+EXIT_UNTOLD = 1
+"""Stands for the code 0 of a data plane that has not drained: a strategy may have ended the process."""
 SHORT_LIFE_S = 1.0
 FAILURES = 5
 """A child that so often in a row fails before it is ready, or by itself within a second, is not started again."""
@@ -94,6 +99,7 @@ class Parent:
 
     def run(self) -> int:
         """Until the node has drained, or cannot go on. Returns the exit code."""
+        keep_unseen()
         try:
             end_at_once()
             warm_jit()  # may compile for a while
@@ -110,11 +116,14 @@ class Parent:
         state_dir = self.config.state_dir
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (state_dir / "lock").touch(0o600)
+            check_private_directory(state_dir)
+            self.owner_lock = open_private(state_dir / NODE_LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise ResourceExhausted(
                 f"state_dir {state_dir}: {error.strerror}: name a directory that this user can write"
             ) from None
+        if not lock(self.owner_lock):
+            raise ConfigError(f"state_dir {state_dir} is in use by another node: stop that one, or name another directory")
         self._warn(check_swap(state_dir, self.config.allow_swap))
 
     def _make_memory(self, blob: bytes, hook: Callable[[DataPlane], None] | None) -> None:
@@ -126,7 +135,8 @@ class Parent:
         self.secret_fd = create_memory("fastmix-secret", secret_sections())
         set_mixing(self.page, blob)
         self.config_fd = os.memfd_create("fastmix-config")
-        os.write(self.config_fd, pickle.dumps(self.config))
+        with open(self.config_fd, "wb", closefd=False) as file:
+            pickle.dump((self.config, self.network), file)
         self.setup = NodeSetup(self.config, self.network, self.endpoint, self.arena, self.page, self.secret_fd, hook)
 
     def _fork_data(self) -> int:
@@ -136,6 +146,7 @@ class Parent:
             return pid
         code = 1
         try:
+            os.close(self.owner_lock)  # the parent's alone: when it is killed, a successor may start
             code = run_data_plane(self.setup, parent)
         except SystemExit:  # the parent was gone already
             code = EXIT_DRAINED
@@ -190,9 +201,12 @@ class Parent:
     def _lost(self, child: Child, code: int) -> None:
         word = "data_pid" if child is self.data else "control_pid"
         was_ready = int(self.page["process"][word][0]) == child.pid
-        restartable = child.died(was_ready, code)
         if child is self.data and code == EXIT_DRAINED:
-            return
+            if self.page["process"]["drained"][0]:
+                child.pid = 0
+                return
+            code = EXIT_UNTOLD
+        restartable = child.died(was_ready, code)
         if code == EXIT_REFUSED or not restartable:
             log.error("%s ended with code %d and is not started again: the node stops", child.name, code)
             self.failed = True
@@ -205,7 +219,10 @@ class Parent:
         child.spawn()
 
     def _end(self) -> None:
-        """No child outlives the parent's work, not even one that is stopped."""
+        """No child outlives the parent's work, not even one that is stopped. Control is last: it writes down where the counters
+        of the links stand, once it knows that nobody uses them any more."""
+        self._kill(self.data)
+        self.page["process"]["ended"] = 1
         if self.control.pid:
             os.kill(self.control.pid, signal.SIGTERM)
             give_up = time.monotonic() + END_WAIT_S
@@ -213,15 +230,18 @@ class Parent:
                 signal.sigtimedwait([signal.SIGCHLD], 0.02)
                 if os.waitpid(self.control.pid, os.WNOHANG)[0]:
                     self.control.pid = 0
-        for child in (self.data, self.control):
-            if child.pid:
-                log.error("%s does not end by itself", child.name)
-                self.failed |= child is self.data
-                os.kill(child.pid, signal.SIGKILL)
-                os.waitpid(child.pid, 0)
-                child.pid = 0
+        self._kill(self.control)
         self.endpoint.close()
         self._leave_metrics()
+        os.close(self.owner_lock)
+
+    def _kill(self, child: Child) -> None:
+        if child.pid:
+            log.error("%s does not end by itself", child.name)
+            self.failed |= child is self.data
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            child.pid = 0
 
     def _leave_metrics(self) -> None:
         """The last counters, for whoever asks after the end."""

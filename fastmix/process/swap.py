@@ -8,14 +8,15 @@ TMPFS = ("tmpfs", "ramfs")
 
 
 def check_swap(state_dir: Path, allow_swap: bool) -> str | None:
-    """Refuses (`ConfigError`) where memory of this process could be swapped; with `allow_swap` returns that as a warning."""
-    if not swap_active() or group_forbids_swap() or "noswap" in mount_of(state_dir)[1]:
+    """Refuses (`ConfigError`) where `state_dir` is memory that could be swapped; with `allow_swap` returns that as a warning."""
+    kind, options = mount_of(state_dir)
+    if kind not in TMPFS or "noswap" in options or not swap_active() or group_forbids_swap():
         return None
     problem = f"swap is active, so the replay set in {state_dir} could be written to disk"
     if allow_swap:
         return f"{problem} (allow_swap is set)"
     raise ConfigError(
-        f"{problem}: switch swap off (swapoff -a), or put state_dir on a tmpfs mounted with noswap, "
+        f"{problem}: put state_dir on a disk, where it belongs, or switch swap off (swapoff -a), or mount with noswap, "
         "or run in a cgroup with memory.swap.max = 0, or set allow_swap = true"
     )
 

@@ -1,11 +1,13 @@
-"""Ties a child's life to its parent's, and gives it a clean slate of signals."""
+"""Ties a child's life to its parent's, and keeps its memory to itself."""
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_TIMERSLACK = 29
 
 
@@ -27,3 +29,9 @@ def end_at_once() -> None:
 def set_timer_slack(slack_ns: int) -> None:
     """How late the kernel may end a sleep of this process to join it with others."""
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, slack_ns, 0, 0, 0)
+
+
+def keep_unseen() -> None:
+    """No core dump of this process, and no other of its user may look into its memory or its files."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

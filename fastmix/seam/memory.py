@@ -37,14 +37,16 @@ MIXING = np.dtype(
 )
 """Two halves for pickled strategies: `good` is the half in force, `asked` the one that request number `generation` has filled.
 So a refused request, or one half written, is never what the next process starts with. `applied`: the last request answered."""
-PROCESS_WORDS = np.dtype([("ready", "<u4"), ("drained", "<u4"), ("data_pid", "<i4"), ("control_pid", "<i4"), ("reserved", "<u4")])
+PROCESS_WORDS = np.dtype([("ready", "<u4"), ("drained", "<u4"), ("data_pid", "<i4"), ("control_pid", "<i4"), ("ended", "<u4")])
+"""`drained`: the data plane says that it has sent its last packet; `ended`: the parent says that there is none any more."""
+ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 
 Sections = list[tuple[str, np.dtype[Any], int]]
 
 
 def page_sections() -> Sections:
-    """Everything small that both planes see: counters, commands, link states, the words of the sink."""
+    """Everything small that both planes see: counters, commands, link states and whose they are, the words of the sink."""
     return [
         ("counters", COUNTER_PAGE, 1),
         ("command", COMMAND, 1),
@@ -52,6 +54,7 @@ def page_sections() -> Sections:
         ("sink", SINK_WORDS, 1),
         ("mixing", MIXING, 1),
         ("links", LINK_STATE, LINKS_MAX),
+        ("root_ids", ROOT_ID, LINKS_MAX),
     ]
 
 
@@ -120,8 +123,10 @@ def keep_private(area: npt.NDArray[np.uint8]) -> None:
 def ask_mixing(page: Region, blob: bytes) -> int:
     """Hands a pickled (strategy, limits) to the data plane, one at a time; returns the request's number.
 
-    `ValueError` if it is too large.
+    `ValueError` if it is too large, or the one before has not been answered: its half is still being read.
     """
+    if page["mixing"]["applied"][0] != page["mixing"]["generation"][0]:
+        raise ValueError("the data plane has not yet answered the request before: see its log, and ask again later")
     if len(blob) > MIXING_BLOB_SIZE:
         raise ValueError(f"the pickled strategy has {len(blob)} bytes; at most {MIXING_BLOB_SIZE} fit")
     mixing = page["mixing"]

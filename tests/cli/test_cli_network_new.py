@@ -27,7 +27,7 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
     checked = json.loads(fastmix("network", "check", net / "network.toml", "--json").stdout)
     assert (checked["geometry"], checked["classes"], len(checked["nodes"]), len(checked["clients"])) == ("jumbo", 2, 3, 1)
     config = net / "node-0.toml"
-    config.write_text(config.read_text().replace("/dev/shm/fastmix-node-0", "state") + "allow_swap = true\n")
+    assert 'state_dir = "state-0"' in config.read_text()
     assert fastmix("run", "--check", config).returncode == 0
     node = subprocess.Popen([sys.executable, "-m", "fastmix", "run", str(config)], stdout=subprocess.PIPE, text=True)
     assert node.stdout is not None
@@ -35,7 +35,7 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
         assert node.stdout.readline() == f"mix-000 is ready on {places[0]}; Ctrl-C drains it\n"
         told = json.loads(fastmix("status", config, "--json").stdout)
         assert (told["status"]["state"], told["metrics"]["conservation"]) == ("running", "exact")
-        assert fastmix("status", net / "state").stdout.split()[-2:] == ["conservation", "exact"]
+        assert fastmix("status", net / "state-0").stdout.split()[-2:] == ["conservation", "exact"]
     finally:
         node.terminate()
         node.stdout.close()

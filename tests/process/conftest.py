@@ -26,3 +26,22 @@ def start(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., RealNode]]:
             return stack.enter_context(real_node(tmp_path, zygote, **options))
 
         yield started
+
+
+@pytest.fixture
+def planned(zygote: Zygote, tmp_path: Path) -> RealNode:
+    """A node that nobody has started."""
+    return RealNode(tmp_path, zygote)
+
+
+@pytest.fixture
+def pooled_node(start: Callable[..., RealNode]) -> Callable[..., RealNode]:
+    """`pooled_node()`: a node with packets that wait."""
+
+    def pooled(n: int = 100, mean_delay_ns: int = 300_000_000) -> RealNode:
+        node = start(mean_delay_ns=mean_delay_ns)
+        node.send(n)
+        node.settle(n)
+        return node
+
+    return pooled

@@ -1,6 +1,7 @@
 """A mixing strategy that answers nonsense, importable by a node's processes."""
 
 import asyncio
+import os
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,18 @@ class Rubbish(MixingStrategy):
         while self.kind == "hangs":
             continue
         return ANSWERS[self.kind](len(view))
+
+
+class Leaving(MixingStrategy):
+    """Ends the process that asks it, with the code of a node that has drained."""
+
+    def due_ns(self, view: Any, now_ns: int) -> int:
+        """Always."""
+        return 0
+
+    def select(self, view: Any, now_ns: int) -> Any:
+        """Nothing comes back."""
+        os._exit(0)
 
 
 class Exploding:

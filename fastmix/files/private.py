@@ -1,0 +1,53 @@
+"""Files and directories that must be this user's alone: nobody else could have planted or changed them."""
+
+import fcntl
+import os
+import stat
+import time
+from pathlib import Path
+
+from fastmix.errors import ConfigError
+
+LOOK_S = 0.01
+"""Between two tries for a lock."""
+
+
+def open_private(path: Path, flags: int = os.O_RDWR) -> int:
+    """A descriptor of a regular file of this user's, which no symbolic link leads to; with O_CREAT it gets mode 0600.
+
+    `ConfigError` where it is another's, `OSError` where it cannot be opened.
+    """
+    if path.is_symlink():
+        raise ConfigError(f"{path}: is a symbolic link, which could lead anywhere: remove it, or put the file itself there")
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+        return fd
+    os.close(fd)
+    raise ConfigError(f"{path}: must be a regular file of this user that others cannot write: look who made it, then remove it")
+
+
+def check_private_directory(path: Path) -> None:
+    """`ConfigError` where a directory is not this user's, or others can write to it."""
+    status = path.stat()
+    if status.st_uid != os.geteuid():
+        raise ConfigError(
+            f"{path}: belongs to user {status.st_uid}, but this is user {os.geteuid()}: "
+            f"chown {os.geteuid()} {path}, or name another directory"
+        )
+    if status.st_mode & 0o022:
+        raise ConfigError(f"{path}: has mode {stat.S_IMODE(status.st_mode):04o}, so others can write to it: chmod 700 {path}")
+
+
+def lock(fd: int, wait_s: float = 0.0) -> bool:
+    """Takes the file's lock for this process, which keeps it until it ends or closes `fd`; False where another has it."""
+    give_up = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                return False
+            time.sleep(LOOK_S)
+        else:
+            return True
