@@ -226,6 +226,22 @@ def test_one_holder_at_a_time(path: Path, next_life: Life) -> None:
     assert next_life().limits(A) == (2 * BLOCK, 4 * BLOCK)
 
 
+def test_a_fork_reserves_nothing(next_life: Life) -> None:
+    """It would put the file back to where the parent was when it forked."""
+    ours = next_life()
+    ours.begin([A])
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.settle(A, 0, 0)
+        except CryptoError:
+            os._exit(7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert next_life().limits(A) == (2 * BLOCK, 2 * BLOCK)
+
+
 def test_files_of_others_are_refused(path: Path, next_life: Life) -> None:
     path.symlink_to(path.with_name("elsewhere"))
     with pytest.raises(ConfigError, match="symbolic link"):

@@ -9,6 +9,7 @@ back goes on where it was: roots are never forgotten. Each file is locked, so th
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ class _LinkFile:
     """One file: the limits of the roots that its link's secrets have had."""
 
     def __init__(self, path: Path, wait_s: float) -> None:
+        self.pid = os.getpid()
         try:
             self.file = HeldFile(path, _encode({}), wait_s)
         except BlockingIOError:
@@ -146,7 +148,10 @@ class _LinkFile:
                 f"{path}: is in use: another node or client runs with the same end of this link: stop it first"
             ) from None
         except OSError as error:
-            raise ResourceExhausted(f"{path}: cannot use the counter reservations: {error.strerror}") from None
+            raise ResourceExhausted(
+                f"{path}: cannot use the counter reservations: {error.strerror}; link secrets must lie in a directory "
+                "that this user can write"
+            ) from None
         try:
             self.limits = _decode(self.file.read())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -162,7 +167,9 @@ class _LinkFile:
             self.write(self.limits | {root_id: limits})
 
     def write(self, limits: Limits) -> None:
-        """The whole file."""
+        """The whole file. Only the process that took it writes: a fork knows nothing of what its parent uses from then on."""
+        if os.getpid() != self.pid:
+            raise CryptoError(f"{self.file.path}: belongs to process {self.pid}; a fork of it cannot reserve counters there")
         try:
             self.file.replace(_encode(limits))
         except OSError as error:

@@ -1,0 +1,61 @@
+"""Where a node puts what it keeps: memory that could be swapped, locks, how many neighbours it counts."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from places import config_of, written_plan
+from real_node import children, is_control
+
+from fastmix.errors import ConfigError
+from fastmix.node import Mixnode
+from fastmix.process import jit, swap
+from fastmix.process.mixing import upstreams_of
+
+
+def test_swap_matters_to_memory_only(monkeypatch) -> None:
+    """A replay set on a disk lies there anyway."""
+    monkeypatch.setattr(swap, "swap_active", lambda: True)
+    monkeypatch.setattr(swap, "group_forbids_swap", lambda: False)
+    kinds = {"/on-disk": ("ext4", ["rw"]), "/in-memory": ("tmpfs", ["rw"]), "/kept": ("tmpfs", ["rw", "noswap"])}
+    monkeypatch.setattr(swap, "mount_of", lambda path: kinds[str(path)])
+    assert swap.check_swap(Path("/on-disk"), False) is swap.check_swap(Path("/kept"), False) is None
+    with pytest.raises(ConfigError, match="put state_dir on a disk"):
+        swap.check_swap(Path("/in-memory"), False)
+    assert "allow_swap is set" in (swap.check_swap(Path("/in-memory"), True) or "")
+
+
+def test_every_link_can_bring_packets(tmp_path: Path) -> None:
+    """A packet may name any way along links, also one backwards."""
+    network = written_plan(tmp_path / "net", (2, 2, 2), 3).network
+    assert [upstreams_of(network, number) for number in (0, 2, 4)] == [2 + 3, 2 + 2, 2 + 2]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_compiling_lock_is_the_users(tmp_path: Path, monkeypatch, writable) -> None:
+    """Not a name that everybody can take; and without a place for one, everybody compiles."""
+    place = tmp_path / "cache"
+    if not writable:
+        place.write_text("no directory")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    warmed = []
+    monkeypatch.setattr(jit.warming, "warm", lambda: warmed.append(1))
+    jit.warm_jit()
+    assert warmed == [1]
+    assert (place / jit.LOCK).exists() == writable
+
+
+async def test_metrics_of_a_control_that_stands_still(tmp_path: Path) -> None:
+    plan = written_plan(tmp_path / "net")
+    async with Mixnode(config_of(plan, tmp_path / "net", 0)) as node:
+        assert node._process is not None
+        (control,) = (pid for pid in children(node._process.pid) if is_control(pid))
+        os.kill(control, signal.SIGSTOP)
+        began = time.monotonic()
+        assert node.get_metrics().conservation == 0
+        assert time.monotonic() - began < 8
+        os.kill(control, signal.SIGCONT)
+        await asyncio.sleep(0)
