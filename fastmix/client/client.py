@@ -74,7 +74,7 @@ class Client:
             draw=Draw(entropy, route_entropy),
             observer=observer,
         )
-        self._replay_path = replay_path(network.path.parent, self._peer_id, self.address.sphinx_public)
+        self._replay_path = replay_path(network, self._peer_id)
         self._bind, self._clock = bind, clock
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
@@ -105,7 +105,7 @@ class Client:
     async def start(self) -> None:
         """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets.
 
-        Tags of accepted requests are kept in a file beside the network file, which must live as long as the client's key.
+        Tags of accepted requests are kept beside the secret of the link to the exit, in a file as long-lived as the client's key.
         """
         if self._task is not None:
             raise NetworkFailure("the client runs already")

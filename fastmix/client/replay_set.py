@@ -4,13 +4,13 @@ The file is append-only: magic 8 ‖ Sphinx public key 32 ‖ random replay key 
 (docs/wire-format.md, section 3, step 5). It outlives the process; what the kernel has not written yet is lost with the power.
 """
 
-import fcntl
 import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from fastmix.errors import ConfigError, CryptoError
+from fastmix.files.private import lock, open_private
+from fastmix.network import Network
 from fastmix.packet.verdict import Verdict
 
 REPLAY_KEPT = 1_000_000
@@ -68,7 +68,7 @@ class ReplayFile(ReplaySet):
         self._path = path
         self._fd = _open(path)
         try:
-            data = _lock_and_read(self._fd, path)
+            data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
             if len(data) < HEADER_SIZE:
                 data = MAGIC + public + os.urandom(KEY_SIZE)
                 self._replace(data)
@@ -109,35 +109,25 @@ class ReplayFile(ReplaySet):
             self._fd = -1
 
 
-def replay_path(directory: Path, peer_id: bytes, public: bytes) -> Path:
-    """Where a client keeps the set of one Sphinx key: both in hex, 16 digits of each."""
-    return directory / f"client-{peer_id.hex()[:16]}-{public.hex()[:16]}.replay"
+def replay_path(network: Network, peer_id: bytes) -> Path:
+    """Where a client keeps the set of its Sphinx key: beside the secret of the link to its exit; 16 hex digits of id and key."""
+    client = network.client(peer_id)
+    secret = next(network.secret_path(link) for link in network.links_of(peer_id) if link.other(peer_id) == client.exit)
+    return secret.with_name(f"client-{peer_id.hex()[:16]}-{client.sphinx_public.hex()[:16]}.replay")
 
 
 def _open(path: Path) -> int:
-    """A descriptor of the file, which is made with mode 0600 where it is missing; links are not followed."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    """A descriptor of the file, which is made with mode 0600 where it is missing and is this client's alone."""
     try:
-        return os.open(path, flags, 0o600)
+        fd = open_private(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot open the replay file: {error.strerror}; make it a file that this user can write"
         ) from None
-
-
-def _lock_and_read(fd: int, path: Path) -> bytes:
-    """All of the file; `ConfigError` where it is none, others can use it, or another client has it."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{path}: the replay file is not a regular file: move it away")
-    if status.st_mode & 0o077:
-        raise ConfigError(f"{path}: the replay file has mode {stat.S_IMODE(status.st_mode):04o}: chmod 600 {path}")
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ConfigError(f"{path}: another client with this peer id is running: stop it first") from None
-    with os.fdopen(fd, "rb", closefd=False) as file:
-        return file.read()
+    if not lock(fd):
+        os.close(fd)
+        raise ConfigError(f"{path}: another client with this peer id is running: stop it first")
+    return fd
 
 
 def _check_header(path: Path, data: bytes, public: bytes) -> None:

@@ -45,25 +45,30 @@ class Wire:
             raise ConfigError(f"{network.path}: a client has a link to another client: clients are linked to nodes only")
         root_ids = [root.send_root_id for root in roots]
         self._reservations = Reservations.open(dict(zip(root_ids, counter_files(network, peer_id), strict=True)))
-        try:
-            reserved = self._reservations.begin(root_ids)
-        except FastmixError:
-            self._reservations.close()
-            raise
         number_of = {node_id(node.number): node.number for node in network.nodes}
         self._neighbours: dict[int, Neighbour] = {}
-        for root in roots:
-            first = reserved[root.send_root_id]
-            self._neighbours[number_of[root.peer]] = _neighbour(network, root, first.step, first.seq)
+        try:
+            reserved = self._reservations.begin(root_ids)
+            for root in roots:
+                first = reserved[root.send_root_id]
+                self._neighbours[number_of[root.peer]] = _neighbour(network, root, first.step, first.seq)
+        except BaseException:
+            self._reservations.close()
+            raise
         self._by_index = {neighbour.channel.receiver_index_in: neighbour.channel for neighbour in self._neighbours.values()}
         self._rows = np.zeros((BATCH_MAX, network.geometry.frame_size), np.uint8)
         packets = [geometry.packet_size for geometry in GEOMETRIES.values() if geometry is not network.geometry]
         self._other_sizes = np.array(packets, np.uint32) + FRAME_OVERHEAD
 
     def close(self) -> None:
-        """Wipes the roots, settles the counters where they stand and frees their files."""
+        """Wipes the roots, settles the counters where they stand and frees their files.
+
+        A fork wipes its copy only: the process that it came from goes on counting.
+        """
         for neighbour in self._neighbours.values():
             neighbour.channel.wipe()
+            if not neighbour.channel.is_ours:
+                continue
             with suppress(FastmixError):  # else the next start begins at the next block
                 self._reservations.settle(neighbour.root_id, neighbour.channel.next_step, neighbour.channel.next_seq)
         self._reservations.close()

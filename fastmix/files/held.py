@@ -1,5 +1,6 @@
 """A file that one process holds for its life and replaces whole."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -80,7 +81,8 @@ class HeldFile:
         fd = open_private(self._neighbour, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             lock(fd)
-            os.write(fd, data)
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(fd)
         except OSError:
             os.close(fd)

@@ -52,7 +52,7 @@ def test_a_recorded_request_is_refused_by_the_next_process(path):
         replay_set.close()
 
 
-async def test_a_client_keeps_its_set_beside_the_network_file(tmp_path):
+async def test_a_client_keeps_its_set_beside_its_secrets(tmp_path):
     plan = plan_network([[("127.0.0.1", 1 + i)] for i in range(3)], 1).write(tmp_path / "network")
     me, network = plan.network.clients[0], plan.network
     secret_file = plan.secret_path(network.path.parent, me.peer_id)
@@ -64,7 +64,8 @@ async def test_a_client_keeps_its_set_beside_the_network_file(tmp_path):
             assert client.counters.dropped[REPLAY] == (expected is REPLAY)
             with pytest.raises(ConfigError, match="another client with this peer id is running"):
                 await Client(network, me.peer_id, secret).start()
-    assert replay_path(network.path.parent, me.peer_id, me.sphinx_public).exists()
+    assert replay_path(network, me.peer_id).parent == secret_file.parent
+    assert replay_path(network, me.peer_id).exists()
 
 
 def test_verdicts_and_the_limit(path):
@@ -121,16 +122,18 @@ def test_files_that_are_refused(tmp_path, path):
     held.close()
     with pytest.raises(CryptoError, match="another Sphinx key"):
         ReplayFile(path, b"q" * 32)
-    path.chmod(0o640)
-    with pytest.raises(ConfigError, match="mode 0640: chmod 600"):
+    path.chmod(0o620)
+    with pytest.raises(ConfigError, match="others cannot write"):
         ReplayFile(path, PUBLIC)
     path.chmod(0o600)
     path.write_bytes(random.Random(1).randbytes(200))
     with pytest.raises(CryptoError, match="not a replay file, or damaged"):
         ReplayFile(path, PUBLIC)
     (tmp_path / "link").symlink_to(path)
-    with pytest.raises(ConfigError, match="cannot open the replay file"):
+    with pytest.raises(ConfigError, match="symbolic link"):
         ReplayFile(tmp_path / "link", PUBLIC)
+    with pytest.raises(ConfigError, match="cannot open the replay file"):
+        ReplayFile(tmp_path / "nowhere" / "file", PUBLIC)
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(ConfigError, match="not a regular file"):
+    with pytest.raises(ConfigError, match="must be a regular file"):
         ReplayFile(tmp_path / "pipe", PUBLIC)

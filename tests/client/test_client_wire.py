@@ -1,5 +1,6 @@
 """Links of a client: every bad datagram has its verdict, and counters go on after a restart."""
 
+import os
 import random
 import resource
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from fastmix.client.counters import ClientCounters
 from fastmix.client.packets import Departures
 from fastmix.client.session import Session
 from fastmix.client.wire import Wire
-from fastmix.errors import ConfigError
+from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
 from fastmix.links.channel import Channel
-from fastmix.links.reservations import BLOCK
+from fastmix.links.reservations import BLOCK, counter_files
 from fastmix.links.static import StaticLinkRoots
 from fastmix.packet.geometry import BATCH_MAX
 from fastmix.packet.verdict import Verdict
@@ -123,6 +124,35 @@ def test_counters_never_come_again_after_a_restart(plan, tmp_path):
         assert not pairs & seen
         seen |= pairs
     assert {seq for _, seq in seen} == set(range(15)), "an end in order wastes none"
+
+
+def test_a_fork_that_closes_settles_nothing(plan, tmp_path):
+    wire, _ = wire_of(plan, tmp_path)
+    files = counter_files(plan.network, plan.network.clients[0].peer_id)
+    before = [path.read_bytes() for path in files]
+    child = os.fork()
+    if child == 0:
+        wire.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert [path.read_bytes() for path in files] == before
+    with pytest.raises(ConfigError, match="is in use"):
+        wire_of(plan, tmp_path)
+    wire.close()
+    assert [path.read_bytes() for path in files] != before
+
+
+def test_a_start_that_fails_holds_nothing(plan, tmp_path):
+    files = counter_files(plan.network, plan.network.clients[0].peer_id)
+    wire_of(plan, tmp_path)[0].close()
+    good = files[-1].read_bytes()
+    files[-1].write_bytes(b"rubbish")
+    with pytest.raises(CryptoError, match="damaged"):
+        wire_of(plan, tmp_path)
+    files[-1].write_bytes(good)
+    with no_room_on_disk(), pytest.raises(ResourceExhausted):
+        wire_of(plan, tmp_path)
+    wire_of(plan, tmp_path)[0].close()
 
 
 @contextmanager
