@@ -103,8 +103,10 @@ class Mixnode:
     async def get_status(self) -> NodeStatus:
         """The node now. A node that has not been started, or has ended, says so."""
         if self._process is None or self._process.returncode is not None:
-            failed = self._process is not None and self._process.returncode != 0
-            return NodeStatus(self.config.node_id, NodeState.FAILED if failed else self._state)
+            code = 0 if self._process is None else self._process.returncode
+            if code:
+                return NodeStatus(self.config.node_id, NodeState.FAILED, reason=f"the node ended with code {code}: see its log")
+            return NodeStatus(self.config.node_id, self._state)
         answer = await asyncio.to_thread(ask, self.config.state_dir, "status")
         return NodeStatus(**{**answer, "state": NodeState(answer["state"])})
 

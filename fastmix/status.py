@@ -16,7 +16,9 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A node at one moment. `uptime` in seconds, `last_batch_ns` wall clock (0: none yet), `reason` why it failed or degrades."""
+    """A node at one moment. `uptime` in seconds, `current_batch_size` packets pooled, `pending_batches` how many batches of
+    `max_batch_size` that is, `last_batch_ns` wall clock when packets left last (0: never), `reason` why it failed.
+    """
 
     node_id: str
     state: NodeState

@@ -1,6 +1,8 @@
 """`fastmix network new`: a network with fresh keys, for operators who run all of its nodes, or who hand the files out."""
 
+import shutil
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -68,7 +70,10 @@ def new(
     write(plan, directory)
     print(f"{directory / 'network.toml'}: {len(plan.network.nodes)} nodes, {clients} clients, {len(plan.network.links)} links")
     for node in plan.network.nodes:
-        print(f"  fastmix run {directory / f'node-{node.number}.toml'}    # layer {node.layer}, {format_address(node.address)}")
+        config = quote(str(directory / f"node-{node.number}.toml"))
+        print(f"  fastmix run {config}    # layer {node.layer}, {format_address(node.address)}")
+    for client in plan.network.clients:
+        print(f"  client {client.peer_id.hex()}    # {plan.secret_path(directory, client.peer_id)}, exit node {client.exit}")
 
 
 def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
@@ -80,7 +85,11 @@ def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
 
 
 def write(plan: NetworkPlan, directory: Path) -> None:
-    """All files. `ConfigError` where the directory cannot be made."""
+    """All files, or none. `ConfigError` where the directory cannot be made or the network is not a possible one."""
+    try:
+        directory.mkdir(mode=0o755)
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be made: {error.strerror}") from None
     try:
         plan.write(directory)
         for node in plan.network.nodes:
@@ -88,5 +97,6 @@ def write(plan: NetworkPlan, directory: Path) -> None:
                 f'number = {node.number}\nnetwork = "network.toml"\nsecret_file = "secrets/node-{node.number}"\n'
                 f'state_dir = "state-{node.number}"  # must live as long as the secret\n'
             )
-    except OSError as error:
-        raise ConfigError(f"{directory}: cannot be written: {error.strerror}") from None
+    except (OSError, ConfigError) as error:
+        shutil.rmtree(directory)  # no half of a network, and no secrets of one, stay behind
+        raise ConfigError(f"no network was made: {error}") from None

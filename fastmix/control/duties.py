@@ -38,7 +38,6 @@ class Duties:
     network: Network
     page: Region
     secret: Region
-    started: float = field(default_factory=time.monotonic)
     root_ids: list[bytes] = field(default_factory=list)
     reservations: Reservations | None = None
     looked_at: float = 0.0
@@ -164,7 +163,8 @@ class Duties:
         wrong = self.counters.read()["drop_other_geometry"]
         if wrong > self.logged_count and time.monotonic() - self.logged_at >= OTHER_GEOMETRY_LOG_S:
             log.warning(
-                "%d datagrams so far had the length of the other geometry: this network is %s, a neighbour's file says otherwise",
+                "%d datagrams so far had the length of the other geometry. This network is %s: if a neighbour sent them, its "
+                "network file says otherwise",
                 wrong, self.network.geometry.name,
             )  # fmt: skip
             self.logged_at, self.logged_count = time.monotonic(), wrong
@@ -188,11 +188,17 @@ class Duties:
         """Now."""
         counters = self.counters.read()
         done = sum(counters[name] for name in ("forwarded", "delivered", "absorbed_cover"))
-        links = self.page["links"][: len(self.root_ids)]
+        links, process = self.page["links"][: len(self.root_ids)], self.page["process"]
         return NodeStatus(
-            node_id=self.config.node_id, state=self.state(), uptime=time.monotonic() - self.started, messages_processed=done,
-            current_batch_size=counters["pooled"], active_connections=int((links["window"]["top"] > 0).sum()),
-        )  # fmt: skip
+            node_id=self.config.node_id,
+            state=self.state(),
+            uptime=(time.monotonic_ns() - int(process["started_ns"][0])) / 1e9,
+            messages_processed=done,
+            current_batch_size=counters["pooled"],
+            active_connections=int((links["window"]["top"] > 0).sum()),
+            pending_batches=-(-counters["pooled"] // self.config.mixing.max_batch_size),
+            last_batch_ns=int(process["last_batch_ns"][0]),
+        )
 
     def metrics(self) -> Metrics:
         """A consistent set of counters."""

@@ -87,8 +87,8 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
 
 
 def command_signals(page: Region, parent_pid: int, drain_s: float) -> None:
-    """SIGTERM drains; Ctrl-C reaches every process of a terminal, but is the parent's to judge. Where the parent is gone, nobody
-    is there to end a data plane that stands still in a strategy: then an alarm does, once a drain should be over.
+    """SIGTERM drains; Ctrl-C and the end of a terminal reach every process there, but are the parent's to judge. Where the parent
+    is gone, nobody is there to end a data plane that stands still in a strategy: then an alarm does, once a drain should be over.
     """
 
     def drain(_signal: int, _frame: object) -> None:
@@ -100,6 +100,7 @@ def command_signals(page: Region, parent_pid: int, drain_s: float) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
@@ -172,7 +173,8 @@ def carry(plane: DataPlane, setup: NodeSetup) -> None:
             draining = True
         if word > 1:
             plane.drop_rest()
-        plane.mix(now_ns)
+        if plane.mix(now_ns):
+            setup.page["process"]["last_batch_ns"] = time.time_ns()
         if draining and not len(plane.pool):
             finish(plane, setup)
             return

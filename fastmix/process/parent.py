@@ -36,8 +36,9 @@ from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-MUTE = (signal.SIGINT, signal.SIGTERM)
-"""A terminal's Ctrl-C reaches all; the parent decides. Blocked in control from its first instruction; SIGTERM until it serves."""
+MUTE = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""A terminal's Ctrl-C, or its end, reaches all; the parent decides. Blocked in control from its first instruction; SIGTERM until
+it serves."""
 NODE_LOCK = "node.lock"
 """Held by the parent for its life: a state directory is one node's. The data plane has a lock of its own there."""
 EXIT_UNTOLD = 1
@@ -45,6 +46,8 @@ EXIT_UNTOLD = 1
 SHORT_LIFE_S = 1.0
 FAILURES = 5
 """A child that so often in a row fails before it is ready, or by itself within a second, is not started again."""
+BACKOFF_S = 0.05
+"""Doubled with each failure: what makes a child fail may pass."""
 END_WAIT_S = 2.0
 """So long a child that must end has to do so by itself."""
 
@@ -85,6 +88,9 @@ class Parent:
         self.on_ready = on_ready
         self.failed = False
         self.told = 0
+        self.drain_signals = {signal.SIGTERM, signal.SIGINT}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup: a terminal that closes ends its node
+            self.drain_signals.add(signal.SIGHUP)
         self.give_up_at = math.inf
         self.network = Network.load(config.network)
         self.network.node(config.number)
@@ -134,6 +140,7 @@ class Parent:
         self.page = Region(create_memory("fastmix-page", page_sections()), page_sections())
         self.secret_fd = create_memory("fastmix-secret", secret_sections())
         set_mixing(self.page, blob)
+        self.page["process"]["started_ns"] = time.monotonic_ns()
         self.config_fd = os.memfd_create("fastmix-config")
         with open(self.config_fd, "wb", closefd=False) as file:
             pickle.dump((self.config, self.network), file)
@@ -175,12 +182,13 @@ class Parent:
             return
         if arrived.si_signo == signal.SIGCHLD:
             self._reap()
-        elif arrived.si_signo in (signal.SIGTERM, signal.SIGINT):
+        elif arrived.si_signo in self.drain_signals:
             self._drain()
 
     def _drain(self) -> None:
         """The first time drains, the second drops. A signal to the whole group is one, though the data plane notes it too."""
         self.told += 1
+        log.info("draining: nothing new is taken" if self.told == 1 else "stopping: what still waits is dropped")
         command = self.page["command"]
         command["drain"] = max(min(self.told, 2), int(command["drain"][0]))
         command["wake"] += 1
@@ -216,6 +224,8 @@ class Parent:
         if self.page["command"]["drain"][0] and child is self.control:
             return
         log.warning("%s died (%s); the next one takes over", child.name, signal_name(code))
+        if child.failures:
+            time.sleep(BACKOFF_S * 2**child.failures)
         child.spawn()
 
     def _end(self) -> None:
@@ -247,6 +257,7 @@ class Parent:
         """The last counters, for whoever asks after the end."""
         metrics = metrics_of(CounterPage(self.page.bytes("counters")).read())
         last = {**metrics.counters, "dropped": metrics.dropped}
+        log.info("ended: %d received, %d forwarded, %d dropped", metrics.received, metrics.forwarded, metrics.dropped_total)
         try:
             write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")
         except OSError as error:

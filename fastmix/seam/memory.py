@@ -37,8 +37,19 @@ MIXING = np.dtype(
 )
 """Two halves for pickled strategies: `good` is the half in force, `asked` the one that request number `generation` has filled.
 So a refused request, or one half written, is never what the next process starts with. `applied`: the last request answered."""
-PROCESS_WORDS = np.dtype([("ready", "<u4"), ("drained", "<u4"), ("data_pid", "<i4"), ("control_pid", "<i4"), ("ended", "<u4")])
-"""`drained`: the data plane says that it has sent its last packet; `ended`: the parent says that there is none any more."""
+PROCESS_WORDS = np.dtype(
+    [
+        ("started_ns", "<i8"),
+        ("last_batch_ns", "<i8"),
+        ("ready", "<u4"),
+        ("drained", "<u4"),
+        ("data_pid", "<i4"),
+        ("control_pid", "<i4"),
+        ("ended", "<u4"),
+    ]
+)
+"""`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `drained`: the data
+plane says that it has sent its last packet; `ended`: the parent says that there is none any more."""
 ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 

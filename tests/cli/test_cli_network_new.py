@@ -35,6 +35,7 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
         assert node.stdout.readline() == f"mix-000 is ready on {places[0]}; Ctrl-C drains it\n"
         told = json.loads(fastmix("status", config, "--json").stdout)
         assert (told["status"]["state"], told["metrics"]["conservation"]) == ("running", "exact")
+        assert 0 < told["status"]["uptime"] < WAIT_S
         assert fastmix("status", net / "state-0").stdout.split()[-2:] == ["conservation", "exact"]
     finally:
         node.terminate()
@@ -49,6 +50,8 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
         (["--layer2", "nowhere"], "--layer2 nowhere: an address is not an IP address and a port"),
         (["--mean-delay", "soon"], "--mean-delay 'soon'"),
         (["--classes", "3"], "classes"),
+        (["--mean-delay", "2h"], "no network was made: "),
+        (["--layer1", "127.0.0.1:9002"], "no network was made: "),
     ],
 )
 def test_wrong_options(tmp_path: Path, args: list[str], told: str) -> None:

@@ -23,12 +23,14 @@ def last_metrics(node):
     return metrics
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_the_first_one_drains(pooled_node, number) -> None:
-    """Pooled packets leave at their own deadlines, new ones are dropped and counted, the exit code is 0."""
+    """Pooled packets leave at their own deadlines, new ones are dropped and counted, the exit code is 0. A terminal tells all
+    processes, and is told once.
+    """
     node = pooled_node()
     began = node.receive()
-    os.killpg(node.pid, number) if number == signal.SIGINT else node.signal(number)
+    node.signal(number) if number == signal.SIGTERM else os.killpg(node.pid, number)
     until(lambda: node.state() == "draining")
     assert node.receive() < 100, "nothing leaves early"
     node.send(7)
@@ -40,6 +42,7 @@ def test_the_first_one_drains(pooled_node, number) -> None:
     assert metrics.dropped["drop_draining"] == 7
     assert metrics.dropped["drop_drained"] == 0
     assert "Traceback" not in node.log()
+    assert "died" not in node.log()
     assert not group_members(group)
     assert not port_is_bound(node.address[1])
 
@@ -96,10 +99,9 @@ def test_a_data_plane_that_stands_still(start) -> None:
     node = start()
     group = node.pid
     node.signal(signal.SIGSTOP, "data")
-    for _ in range(2):
-        node.signal(signal.SIGTERM)
-        until(lambda: node.state() == "draining")
-        time.sleep(0.05)
+    node.signal(signal.SIGTERM)
+    until(lambda: "draining" in node.log())
+    node.signal(signal.SIGTERM)
     assert node.ended() == 1
     assert "data plane does not end by itself" in node.log()
     assert not group_members(group)

@@ -42,6 +42,7 @@ def killing(place: int, least: int, most: int) -> Any:
 def node(request: dict[str, Any]) -> None:
     """The forked process: a node's parent."""
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, even if the tests run under nohup
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for fd in (1, 2):
         os.dup2(log, fd)
