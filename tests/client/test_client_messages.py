@@ -113,7 +113,7 @@ def test_answers_arrive_once_and_leave_no_trace_of_the_asker(loss, size):
 
 
 def test_a_message_is_answered_once():
-    net = FakeNetwork()
+    net = FakeNetwork(send_rate=50.0, mean_delay=0.01)
     asker, answerer = net.sessions
     asker.send(net.now, answerer.address, b"?", net.now + 20, 8)
     assert net.run(20, lambda: bool(net.of(1, Message)))
@@ -123,7 +123,7 @@ def test_a_message_is_answered_once():
     with pytest.raises(ValueError, match="needs 1 SURBs and the message has 0 left"):
         answerer.reply(net.now, message, b"two", net.now + 20)
     answerer.reply(net.now, more, b"three", net.now + 5)
-    net.run(20)
+    net.run(6)
     assert len(net.of(0, Message)) == 1
     assert len(net.of(1, Sent)) == 1
     assert asker.counters.dropped[Verdict.DROP_MESSAGE_FORMAT] > 0
