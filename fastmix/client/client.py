@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fastmix.client.address import Address
+from fastmix.client.bind import bind_place
 from fastmix.client.counters import ClientCounters
 from fastmix.client.draw import Draw, Entropy
 from fastmix.client.inbox import InboxLimits
@@ -20,6 +21,7 @@ from fastmix.client.wire import Wire
 from fastmix.errors import BatchTimeout, ConfigError, NetworkFailure
 from fastmix.files.secret import read_secret
 from fastmix.network import Network
+from fastmix.packet.verdict import Verdict
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
 TICK = 0.005
@@ -46,7 +48,7 @@ class Client:
         peer_id: bytes | str,
         secret: bytes | str | Path,
         *,
-        bind: tuple[str, int] = ("127.0.0.1", 0),
+        bind: tuple[str, int] | None = None,
         send_rate: float = SEND_RATE,
         retransmit_after: float | None = None,
         limits: InboxLimits | None = None,
@@ -58,7 +60,8 @@ class Client:
         """Reads and checks everything; opens nothing yet. `ConfigError` names what is wrong.
 
         `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
-        bytes, or its file. `bind`: address of the UDP socket, port 0 for any. `retransmit_after`: shortest retransmission
+        bytes, or its file. `bind`: address of the UDP socket, by default any that reaches the nodes.
+        `retransmit_after`: shortest retransmission
         time in seconds, by default 60 mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes
         routes, ids and times repeatable: for tests; `route_entropy` the routes alone. `clock`: a steady one, in seconds.
         """
@@ -75,7 +78,7 @@ class Client:
             observer=observer,
         )
         self._replay_path = replay_path(network, self._peer_id)
-        self._bind, self._clock = bind, clock
+        self._bind, self._clock = bind_place(network, self._peer_id, bind), clock
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
         self._received: deque[Message] = deque()
@@ -198,6 +201,10 @@ class Client:
 
     def _begin(self, to: Address, data: bytes, timeout: float, surbs: int, class_: int) -> bytes:
         self._check_running()
+        if not isinstance(to, Address):
+            raise TypeError(f"a message goes to an Address, not {type(to).__name__}: `client.address`, or `Address.from_text`")
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"a message is bytes, not {type(data).__name__}: encode it")
         now = self._clock()
         return self._session.send(now, to, data, now + timeout, surbs, class_)
 
@@ -264,9 +271,16 @@ class Client:
         if sending is None or sending.done():
             return
         if isinstance(event, TimedOut):
-            sending.set_exception(BatchTimeout(f"{event.n_acknowledged} of {event.n_fragments} fragments arrived"))
+            sending.set_exception(BatchTimeout(f"{event.n_acknowledged} of {event.n_fragments} fragments arrived{self._hint()}"))
         else:
             sending.set_result(event)
+
+    def _hint(self) -> str:
+        """What may be wrong where nothing has come from the network."""
+        refused = self.counters.dropped[Verdict.DROP_SEND]
+        if refused and not self.counters.sent:
+            return f"; this machine's kernel refused all {refused} datagrams: is there a route to the nodes?"
+        return "" if self.counters.received else "; nothing has come from any node: are they running, and is the exit reached?"
 
     def _arrived(self, message: Message) -> None:
         """To the longest waiting `receive`, or kept for the next one."""

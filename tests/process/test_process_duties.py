@@ -207,11 +207,11 @@ def test_one_request_at_a_time(duties) -> None:
 def test_the_other_geometry_is_logged_once_a_minute(duties, monkeypatch, caplog) -> None:
     node = duties()
     node.begin()
-    now_s, seen = 1000.0, 0
-    monkeypatch.setattr("fastmix.control.duties.time.monotonic", lambda: now_s)
-    monkeypatch.setattr(node.counters, "read", lambda: {"drop_other_geometry": seen})
+    now: list[float] = []
+    monkeypatch.setattr("fastmix.control.duties.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(node.counters, "read", lambda: {"drop_other_geometry": now[1]})
     logged = []
-    for now_s, seen in ((1000.0, 0), (1001.0, 7), (1002.0, 9), (1060.9, 20), (1061.0, 21), (1200.0, 21), (1201.0, 22)):
+    for now in ([1000.0, 0], [1001.0, 7], [1002.0, 9], [1060.9, 20], [1061.0, 21], [1200.0, 21], [1201.0, 22]):  # noqa: B007
         node.tick()
         logged.append([record.args[0] for record in caplog.records if "other geometry" in record.message])
     assert logged == [[], [7], [7], [7], [7, 21], [7, 21], [7, 21, 22]]
