@@ -17,6 +17,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 COMMON_FLAGS = ["-O3", "-g0", "-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing"]
 COMMON_FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter"]
@@ -129,8 +130,21 @@ class BuildModules(build_ext):
         super().build_extensions()
 
 
+class BuildPython(build_py):
+    """The Python files, and the profiles of tuning/, which an installed package holds as fastmix/profiles/."""
+
+    def run(self) -> None:
+        """Copies them. An editable install reads the profiles where they are."""
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib) / "fastmix" / "profiles"
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in found("tuning", "*.toml"):
+                self.copy_file(name, str(folder / Path(name).name))
+
+
 setup(
     ext_modules=modules(),
     libraries=[("fastmix_kernels", {"sources": c_sources(), "include_dirs": ["ext/include"]})],
-    cmdclass={"build_clib": BuildKernels, "build_ext": BuildModules},
+    cmdclass={"build_py": BuildPython, "build_clib": BuildKernels, "build_ext": BuildModules},
 )

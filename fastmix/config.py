@@ -19,13 +19,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fastmix.errors import ConfigError
 from fastmix.files.addresses import Address, parse_address
-from fastmix.files.durations import duration_ns, parse_duration
+from fastmix.files.durations import duration_ns, format_duration, parse_duration
 from fastmix.files.toml import Key, TomlFile, key_name, shown, suggestion
+from fastmix.profile import Profile, load_profile
 
 STRATEGIES = ("poisson", "timed", "size", "threshold", "adaptive", "priority")
 """Names of the strategies that come with fastmix."""
@@ -221,18 +222,46 @@ class MixnodeConfig(_Config):
             raise _refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
         return self
 
+    _profile: str = PrivateAttr("")
+    _from_profile: frozenset[str] = PrivateAttr(frozenset())
+
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads a configuration file; its paths are relative to it. `ConfigError` names file, line, key, value and remedy."""
+    def load(cls, path: str | Path, profile: str | Path | None = None) -> Self:
+        """Reads a configuration file; its paths are relative to it. `profile`: a name or a file of `fastmix.profile`, whose node
+        settings lie under the file's own. `ConfigError` names file, line, key, value and remedy.
+        """
         file = TomlFile(path)
-        values = dict(file.values)
+        under = None if profile is None else load_profile(profile)
+        values = dict(file.values) if under is None else under.under(file.values)
         for name in ("network", "secret_file", "state_dir"):
             if isinstance(values.get(name), str) and values[name]:
                 values[name] = file.path.parent / values[name]
         try:
-            return cls.model_validate(values)
+            config = cls.model_validate(values)
         except ValidationError as error:
-            raise _config_error(error, cls, file.place) from None
+            raise _config_error(error, cls, lambda key: _place(file, under, key)) from None
+        if under is not None:
+            config._profile, config._from_profile = under.name, under.keys_beside(file.values)
+        return config
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile under these settings; empty where there is none."""
+        return self._profile
+
+    @property
+    def settings(self) -> dict[str, tuple[str, str]]:
+        """Every setting's whole name: its value as a text, and where it comes from: `file`, `profile NAME` or `default`."""
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "mixing"}
+        values |= {f"mixing.{name}": getattr(self.mixing, name) for name in MixingConfig.model_fields}
+        said = self.model_fields_set | {f"mixing.{name}" for name in self.mixing.model_fields_set}
+        return {
+            name: (
+                format_duration(value) if isinstance(value, timedelta) else str(value),
+                f"profile {self._profile}" if name in self._from_profile else "file" if name in said else "default",
+            )
+            for name, value in values.items()
+        }
 
     @property
     def listen_address(self) -> Address | None:
@@ -243,6 +272,22 @@ class MixnodeConfig(_Config):
         """The longest drain in ns, for a network of that mean delay."""
         least = 10 * mean_delay_ns + duration_ns(self.mixing.max_latency) + mean_delay_ns // TICK_SHARE
         return max(least, duration_ns(self.drain_timeout or timedelta(0)))
+
+
+def _place(file: TomlFile, profile: Profile | None, key: Key) -> str:
+    """Where a value stands: in the configuration file, or in the profile under it."""
+    if profile is not None and key_name(key) in profile.keys_beside(file.values):
+        return f"{profile.path}: node"
+    return file.place(key)
+
+
+def check_node_settings(profile: Profile) -> None:
+    """`ConfigError` where a node could not be set to what the profile says."""
+    file = TomlFile(profile.path)
+    try:
+        MixnodeConfig.model_validate({"number": 0, "network": ".", "secret_file": ".", "state_dir": "."} | profile.node)
+    except ValidationError as error:
+        raise _config_error(error, MixnodeConfig, lambda key: file.place(("node", *key))) from None
 
 
 def _config_error(error: ValidationError, model: type[_Config], place: Callable[[Key], str]) -> ConfigError:

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastmix.cli.output import print_table
+
 if TYPE_CHECKING:
     from fastmix.config import MixnodeConfig
     from fastmix.udp.endpoint import UdpEndpoint
 
 
-def run(config: Path, /, *, check: bool = False) -> int:
+def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> int:
     """Run one node from its configuration file.
 
     The first Ctrl-C, or SIGTERM, drains: nothing new is taken, and what waits leaves in its time. The second one stops at once.
@@ -17,15 +19,19 @@ def run(config: Path, /, *, check: bool = False) -> int:
     ----------
     config
         The node's configuration, a TOML file.
+    profile
+        A profile whose settings lie under those of the configuration: a name of `fastmix tune list`, or a file.
     check
-        Only check the configuration, the network file, and the secrets that the node reads.
+        Only check the configuration, the network file, and the secrets that the node reads; show where each setting that is not
+        a default comes from.
     """
     from fastmix.config import MixnodeConfig
 
-    loaded = MixnodeConfig.load(config)
+    loaded = MixnodeConfig.load(config, profile)
     check_files(loaded, config)
     if check:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
+        print_table([(name, *said) for name, said in loaded.settings.items() if said[1] != "default"])
         return 0
     from fastmix.files.addresses import format_address
     from fastmix.seam.lifeline import end_at_once
