@@ -21,11 +21,13 @@ from setuptools.command.build_py import build_py
 
 COMMON_FLAGS = ["-O3", "-g0", "-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing"]
 COMMON_FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter"]
+AVX2_FLAGS = ["-mavx2", "-mfma", "-mbmi2"]  # ext/cpu.c asks the CPU for exactly these
+AVX512F_FLAGS = [*AVX2_FLAGS, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"]
 ISA_FLAGS = {
     "portable": [],
-    "avx2": ["-mavx2"],
-    "avx512f": ["-mavx2", "-mavx512f", "-mavx512vl"],
-    "avx512ifma": ["-mavx2", "-mavx512f", "-mavx512vl", "-mavx512ifma"],
+    "avx2": AVX2_FLAGS,
+    "avx512f": AVX512F_FLAGS,
+    "avx512ifma": [*AVX512F_FLAGS, "-mavx512ifma"],
 }
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "embedsignature": True}
 ROOT = Path(__file__).parent

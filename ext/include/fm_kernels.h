@@ -36,6 +36,10 @@ struct fm_kernels {
                     const uint8_t *const *message, size_t n);
 };
 
+/* The tables that this build has and this CPU runs, slowest first; gives how many. The first is always the portable one. */
+enum { FM_ISA_COUNT = 4 };
+size_t fm_kernels_supported(const struct fm_kernels *tables[FM_ISA_COUNT]);
+
 /* Overwrites, and is not optimised away. */
 void fm_wipe(void *secret, size_t size);
 /* Overwrites what functions called before have left below this frame on the stack: keys, hash states. Once a batch. */

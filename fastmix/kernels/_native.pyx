@@ -27,6 +27,8 @@ cdef extern from "fm_kernels.h":
         void (*blake2b)(const fm_hash *shared, uint8_t **out, const uint8_t **key, const uint8_t **message,
                         size_t n) noexcept nogil
 
+    enum: FM_ISA_COUNT
+    size_t fm_kernels_supported(const fm_kernels **tables) nogil
     int fm_equal(const uint8_t *a, const uint8_t *b, size_t size) nogil
 
 cdef extern from "fm_geometry.h":
@@ -44,17 +46,22 @@ cdef extern from "fm_sphinx.h":
 
 cdef extern from *:
     """
-    #include "fm_kernels.h"
     #include "fm_verdict.h"
-    extern const struct fm_kernels fm_kernels_portable;
     #define FM_VERDICT_NAME(name) #name,
     static const char *const fm_verdict_names[] = {FM_VERDICTS(FM_VERDICT_NAME)};
     """
-    const fm_kernels fm_kernels_portable
     const char *fm_verdict_names[]
     int FM_VERDICT_COUNT
 
-cdef dict TABLES = {"portable": <uintptr_t>&fm_kernels_portable}
+
+cdef dict _tables():
+    """Address of each table that this build has and this CPU runs, by its name."""
+    cdef const fm_kernels *tables[FM_ISA_COUNT]
+    cdef size_t n = fm_kernels_supported(tables)
+    return {tables[i].isa.decode(): <uintptr_t>tables[i] for i in range(n)}
+
+
+cdef dict TABLES = _tables()
 
 
 def available():

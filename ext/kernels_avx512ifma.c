@@ -1,0 +1,12 @@
+/* The table of avx512ifma. */
+#include "portable.h"
+
+extern const struct fm_kernels fm_kernels_avx512ifma;
+
+const struct fm_kernels fm_kernels_avx512ifma = {
+    .isa = "avx512ifma",
+    .x25519 = fm_x25519_portable,
+    .chacha20 = fm_chacha20_portable,
+    .poly1305 = fm_poly1305_portable,
+    .blake2b = fm_blake2b_portable,
+};
