@@ -21,32 +21,45 @@ enum {
 
 struct fm_mmsg {
     int fd;
-    uint32_t batch;
-    struct mmsghdr headers[FM_BATCH_MAX];
-    struct iovec vectors[FM_BATCH_MAX];
+    uint32_t row_size, batch;
+    uint8_t *ring; /* batch rows */
+    struct fm_address from[FM_BATCH_MAX];
+    struct mmsghdr in[FM_BATCH_MAX], out[FM_BATCH_MAX]; /* made once; in a call only what changes is set */
+    struct iovec in_vectors[FM_BATCH_MAX], out_vectors[FM_BATCH_MAX];
 };
 
 _Static_assert(sizeof(struct sockaddr_in6) == sizeof ((struct fm_address *)0)->bytes, "fm_address holds a sockaddr_in6");
 
-struct fm_mmsg *fm_mmsg_new(int fd, uint32_t batch)
+static void make_headers(struct fm_mmsg *m)
+{
+    for (uint32_t i = 0; i < m->batch; i++) {
+        m->in_vectors[i] = (struct iovec){.iov_base = m->ring + (size_t)i * m->row_size, .iov_len = m->row_size};
+        m->in[i].msg_hdr = (struct msghdr){.msg_name = m->from[i].bytes, .msg_iov = &m->in_vectors[i], .msg_iovlen = 1};
+        m->out[i].msg_hdr = (struct msghdr){.msg_iov = &m->out_vectors[i], .msg_iovlen = 1};
+    }
+}
+
+struct fm_mmsg *fm_mmsg_new(int fd, uint32_t row_size, uint32_t batch)
 {
     struct fm_mmsg *m = calloc(1, sizeof *m);
     if (!m) return NULL;
     m->fd = fd;
+    m->row_size = row_size;
     m->batch = batch < 1 ? 1 : batch > FM_BATCH_MAX ? FM_BATCH_MAX : batch;
+    m->ring = calloc(m->batch, row_size);
+    if (!m->ring) {
+        free(m);
+        return NULL;
+    }
+    make_headers(m);
     return m;
 }
 
 void fm_mmsg_free(struct fm_mmsg *m)
 {
+    if (!m) return;
+    free(m->ring);
     free(m);
-}
-
-static void set_header(struct fm_mmsg *m, uint32_t i, void *data, size_t size, void *name, socklen_t name_size)
-{
-    m->vectors[i] = (struct iovec){.iov_base = data, .iov_len = size};
-    m->headers[i].msg_hdr = (struct msghdr){
-        .msg_name = name, .msg_namelen = name_size, .msg_iov = &m->vectors[i], .msg_iovlen = 1};
 }
 
 /* What an earlier send brought back (ICMP): not about receiving, and taken off the socket by being reported. */
@@ -58,7 +71,7 @@ static int is_pending_error(int error)
 static int receive_once(struct fm_mmsg *m, uint32_t n)
 {
     for (int i = 0; i < PENDING_ERRORS; i++) {
-        int got = recvmmsg(m->fd, m->headers, n, MSG_DONTWAIT | MSG_TRUNC, NULL);
+        int got = recvmmsg(m->fd, m->in, n, MSG_DONTWAIT | MSG_TRUNC, NULL);
         if (got >= 0) return got;
         if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
         if (!is_pending_error(errno)) return -errno;
@@ -66,15 +79,15 @@ static int receive_once(struct fm_mmsg *m, uint32_t n)
     return 0;
 }
 
-static int mmsg_recv(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size)
+static int mmsg_recv(void *context, struct fm_received *rows, uint32_t n)
 {
     struct fm_mmsg *m = context;
     if (n > m->batch) n = m->batch;
-    for (uint32_t i = 0; i < n; i++) set_header(m, i, rows[i].data, row_size, rows[i].from.bytes, sizeof rows[i].from.bytes);
+    for (uint32_t i = 0; i < n; i++) m->in[i].msg_hdr.msg_namelen = sizeof m->from[i].bytes;
     int got = n ? receive_once(m, n) : 0;
     for (int i = 0; i < got; i++) {
-        rows[i].size = m->headers[i].msg_len;
-        rows[i].from.size = m->headers[i].msg_hdr.msg_namelen;
+        m->from[i].size = m->in[i].msg_hdr.msg_namelen;
+        rows[i] = (struct fm_received){.data = m->in_vectors[i].iov_base, .size = m->in[i].msg_len, .from = &m->from[i]};
     }
     return got;
 }
@@ -108,11 +121,13 @@ static int send_some(struct fm_mmsg *m, struct fm_outgoing *rows, uint32_t n, in
     int taken = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct fm_address *to = &rows[i].to;
-        set_header(m, i, (void *)rows[i].data, rows[i].size, to->size ? to->bytes : NULL, to->size);
+        m->out_vectors[i] = (struct iovec){.iov_base = (void *)rows[i].data, .iov_len = rows[i].size};
+        m->out[i].msg_hdr.msg_name = to->size ? to->bytes : NULL;
+        m->out[i].msg_hdr.msg_namelen = to->size;
         rows[i].result = 0;
     }
     for (uint32_t i = 0; i < n;) {
-        int sent = sendmmsg(m->fd, m->headers + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
+        int sent = sendmmsg(m->fd, m->out + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {
             i += (uint32_t)sent;
             taken += sent;

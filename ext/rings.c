@@ -74,15 +74,14 @@ static uint32_t ring_take(const struct fm_rings *r, struct ring *ring)
     return at;
 }
 
-static int rings_recv(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size)
+static int rings_recv(void *context, struct fm_received *rows, uint32_t n)
 {
     struct fm_rings *r = context;
     uint32_t i;
     for (i = 0; i < n && r->received.n; i++) {
-        uint32_t at = ring_take(r, &r->received), size = r->received.datagrams[at].size;
-        rows[i].size = size;
-        rows[i].from = r->received.datagrams[at].address;
-        memcpy(rows[i].data, r->received.rows + (size_t)at * r->row_size, kept(r, size) < row_size ? kept(r, size) : row_size);
+        uint32_t at = ring_take(r, &r->received);
+        const struct datagram *d = &r->received.datagrams[at];
+        rows[i] = (struct fm_received){.data = r->received.rows + (size_t)at * r->row_size, .size = d->size, .from = &d->address};
     }
     return (int)i;
 }

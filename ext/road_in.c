@@ -70,7 +70,7 @@ static uint8_t accept(struct fm_road *r, struct arrivals *in, size_t i) {
     lock(l);
     int newest = seq >= l->window.top;
     uint8_t verdict = fm_window_accept(&l->window, seq);
-    if (verdict == FM_OK && newest && of->is_client) learn_address(l, &r->received[in->frame[i]].from);
+    if (verdict == FM_OK && newest && of->is_client) learn_address(l, r->received[in->frame[i]].from);
     if (verdict == FM_OK) verdict = take_token(l, of, in->now_ns);
     __atomic_store_n(&l->lock, 0, __ATOMIC_RELEASE);
     if (verdict == FM_OK && r->free_count == 0) verdict = FM_DROP_ARENA_FULL;
@@ -189,8 +189,7 @@ static void settle(struct fm_road *r, uint32_t slot, int64_t now_ns) {
 
 int fm_road_receive(struct fm_road *r, int64_t now_ns) {
     struct arrivals in = {.opening = r->scratch->opening, .now_ns = now_ns};
-    for (uint32_t i = 0; i < r->batch; i++) r->received[i].data = r->ring + (size_t)i * r->ring_stride;
-    int n = r->io->recv(r->io->context, r->received, r->batch, r->ring_stride);
+    int n = r->io->recv(r->io->context, r->received, r->batch);
     if (n <= 0) return n;
     fm_count_add(r, FM_COUNT_RECEIVED, (uint64_t)n);
     r->counters[FM_COUNT_IN_STAGE] = (uint64_t)n;

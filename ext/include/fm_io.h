@@ -1,4 +1,6 @@
-/* The two functions through which the road meets the outside: sockets in the node (fastmix/udp), memory rings in tests. */
+/* The functions through which the road meets the outside: sockets in the node (fastmix/udp), memory rings in tests. The backend
+ * owns the receive ring: contiguous rows of row_size bytes (the frame size), given when it is made. recv and wait belong to one
+ * thread, send to one thread, which may be another. */
 #ifndef FM_IO_H
 #define FM_IO_H
 
@@ -9,14 +11,15 @@ struct fm_address { /* a sockaddr_in or sockaddr_in6 as it is, and its size; siz
     uint32_t size;
 };
 
-/* A received datagram in the receive ring. */
+/* A received datagram. Both pointers are set by recv, lead into the backend, and hold until the next recv. */
 struct fm_received {
-    uint8_t *data;    /* set by the road: where to put it, row of at most the ring's stride */
-    uint32_t size;    /* its true length, even when longer than the row (MSG_TRUNC) */
-    struct fm_address from;
+    const uint8_t *data; /* its first bytes: all of it, or row_size bytes of a longer one */
+    uint32_t size;       /* its true length, even when longer than the row */
+    const struct fm_address *from;
 };
-/* Receives up to n datagrams without waiting, each into at most row_size bytes. Returns how many (0 = none), or -errno. */
-typedef int (*fm_recv_fn)(void *context, struct fm_received *rows, uint32_t n, uint32_t row_size);
+/* Receives up to n datagrams without waiting, in order; fewer than min(n, the backend's batch): no more were there. Returns how
+ * many (0 = none), or -errno. */
+typedef int (*fm_recv_fn)(void *context, struct fm_received *rows, uint32_t n);
 /* Waits until something may be received, wait_ns have passed, or a signal came. Returns 0. */
 typedef int (*fm_wait_fn)(void *context, int64_t wait_ns);
 

@@ -6,10 +6,11 @@
 
 struct fm_mmsg;
 
-/* A new context for the socket fd, at most batch (1..FM_BATCH_MAX) datagrams a system call; NULL without memory. */
-struct fm_mmsg *fm_mmsg_new(int fd, uint32_t batch);
+/* A new context for the socket fd: at most batch (1..FM_BATCH_MAX) datagrams a system call, received into a ring of batch rows of
+ * row_size bytes. NULL without memory. */
+struct fm_mmsg *fm_mmsg_new(int fd, uint32_t row_size, uint32_t batch);
 void fm_mmsg_free(struct fm_mmsg *m);
-/* The functions of fm_io.h. context is the fm_mmsg. One thread at a time. */
+/* The functions of fm_io.h. context is the fm_mmsg. */
 void fm_mmsg_io(struct fm_mmsg *m, struct fm_io *out);
 
 #endif

@@ -9,8 +9,8 @@ struct fm_rings;
 /* Two rings of capacity datagrams each, of which row_size bytes are kept; NULL without memory. */
 struct fm_rings *fm_rings_new(uint32_t capacity, uint32_t row_size);
 void fm_rings_free(struct fm_rings *r);
-/* The functions of fm_io.h: recv takes what was pushed, send fills the ring that pop empties, wait returns at once. A full
- * ring of sent datagrams gives -ENOBUFS. */
+/* The functions of fm_io.h: recv takes what was pushed (its bytes hold until the next push), send fills the ring that pop
+ * empties, wait returns at once. A full ring of sent datagrams gives -ENOBUFS. */
 void fm_rings_io(struct fm_rings *r, struct fm_io *out);
 
 /* 1, or 0 and counted as dropped when the ring of received datagrams is full (as a kernel's receive buffer is). */

@@ -64,7 +64,6 @@ struct fm_road {
     uint32_t *inbox; uint32_t inbox_count; /* pooled since the mixer looked */
     uint64_t pooled[FM_CLASSES_MAX];
     uint64_t counters[FM_COUNTERS_MAX];
-    uint8_t *ring; uint32_t ring_stride; /* receive ring: batch rows */
     struct fm_received received[FM_BATCH_MAX];
     struct fm_outgoing outgoing[FM_BATCH_MAX];
     uint32_t fail_place, fail_after; /* tests only: SIGKILL when this place is passed for the fail_after-th time; 0 = never */

@@ -71,11 +71,9 @@ cdef extern from "fm_road.h" nogil:
         const uint64_t *sink_tail
         uint8_t *sink_rows
         uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch, free_count, inbox_count
-        uint32_t ring_stride
         int64_t tick_ns, nap_ns
         uint32_t *free_slots
         uint32_t *inbox
-        uint8_t *ring
         uint64_t counters[64]
         uint32_t fail_place, fail_after
     void fm_road_recover(fm_road *r)
@@ -231,13 +229,13 @@ cdef class Road:
 
     cdef _bind_private(self, geometry, capacity, batch):
         cdef fm_road *r = self.road
-        free_slots, ring = np.zeros(capacity, np.uint32), np.zeros((batch, geometry.frame_size), np.uint8)
+        free_slots = np.zeros(capacity, np.uint32)
         self.inbox = np.zeros(capacity, np.uint32)
-        self.kept.update(free_slots=free_slots, ring=ring)
+        self.kept["free_slots"] = free_slots
         r.packet_size, r.payload_size, r.frame_size = geometry.packet_size, geometry.payload_size, geometry.frame_size
         r.free_slots = <uint32_t *>_address(free_slots)
         r.inbox = <uint32_t *>_address(self.inbox)
-        r.ring, r.ring_stride, r.batch = <uint8_t *>_address(ring), geometry.frame_size, batch
+        r.batch = batch
 
     def use_replay(self, int key, lines, replay_key):
         """Gives key number `key` (0..2) its replay set: `lines` u32[m, 16], 64-byte aligned, and its 32-byte replay key."""

@@ -140,7 +140,8 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     """The data plane over what the parent made and control published, in whatever state it was left."""
     counters = CounterPage(setup.page.bytes("counters")).read()
     plane = DataPlane(
-        setup.network.geometry, setup.arena, setup.page, snapshot, setup.endpoint.io(),
+        setup.network.geometry, setup.arena, setup.page, snapshot,
+        setup.endpoint.io(row_size=setup.network.geometry.frame_size),
         tick_ns=tick_of(setup.network.mean_delay_ns), lookup_seed=int.from_bytes(os.urandom(8), "little"),
     )  # fmt: skip
     copy = snapshot["snapshot"]["copy"][0, int(snapshot["snapshot"]["generation"][0]) & 1]

@@ -10,15 +10,15 @@ cdef extern from "fm_io.h":
         uint8_t bytes[28]
         uint32_t size
     struct fm_received:
-        uint8_t *data
+        const uint8_t *data
         uint32_t size
-        fm_address from_ "from"
+        const fm_address *from_ "from"
     struct fm_outgoing:
         const uint8_t *data
         uint32_t size
         int32_t result
         fm_address to
-    ctypedef int (*fm_recv_fn)(void *context, fm_received *rows, uint32_t n, uint32_t row_size) noexcept nogil
+    ctypedef int (*fm_recv_fn)(void *context, fm_received *rows, uint32_t n) noexcept nogil
     ctypedef int (*fm_wait_fn)(void *context, int64_t wait_ns) noexcept nogil
     ctypedef int (*fm_send_fn)(void *context, fm_outgoing *rows, uint32_t n) noexcept nogil
     struct fm_io:
@@ -29,5 +29,6 @@ cdef extern from "fm_io.h":
 
 cdef class DatagramIo:
     cdef fm_io io
+    cdef readonly uint32_t row_size
     cdef fm_received received[FM_BATCH_MAX]
     cdef fm_outgoing outgoing[FM_BATCH_MAX]

@@ -31,15 +31,15 @@ cdef class DatagramIo:
         """Takes what is there, at most 256 and at most one for each row of u8[n, S], without waiting.
 
         Gives (count, sizes u32[count], addresses ADDRESS[count]); a size larger than S means that the rest was cut off.
-        Raises `OSError` when the socket is unusable.
+        Raises `OSError` when the socket is unusable, `ValueError` where S is more than `row_size`.
         """
         cdef uint32_t n = min(rows.shape[0], FM_BATCH_MAX), row_size = rows.shape[1]
         cdef uint32_t i
         cdef int count
-        for i in range(n):
-            self.received[i].data = &rows[i, 0]
+        if row_size > self.row_size:
+            raise ValueError(f"rows have {row_size} bytes: this socket keeps {self.row_size} of a datagram")
         with nogil:
-            count = self.io.recv(self.io.context, self.received, n, row_size)
+            count = self.io.recv(self.io.context, self.received, n)
         if count < 0:
             raise OSError(-count, os.strerror(-count))
         sizes, addresses = np.empty(count, np.uint32), np.zeros(count, ADDRESS)
@@ -47,6 +47,7 @@ cdef class DatagramIo:
         cdef uint8_t[:, ::1] address = addresses.view(np.uint8).reshape(count, sizeof(fm_address))
         for i in range(<uint32_t>count):
             size[i] = self.received[i].size
+            memcpy(&rows[i, 0], self.received[i].data, min(size[i], row_size))
             memcpy(&address[i, 0], self.received[i].from_.bytes, min(self.received[i].from_.size, <uint32_t>28))
             memcpy(&address[i, 28], &self.received[i].from_.size, 4)
         return count, sizes, addresses

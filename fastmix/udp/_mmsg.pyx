@@ -10,13 +10,14 @@ from fastmix.udp._datagram_io cimport FM_BATCH_MAX, DatagramIo, fm_io
 cdef extern from "fm_mmsg.h":
     struct fm_mmsg:
         pass
-    fm_mmsg *fm_mmsg_new(int fd, uint32_t batch)
+    fm_mmsg *fm_mmsg_new(int fd, uint32_t row_size, uint32_t batch)
     void fm_mmsg_free(fm_mmsg *m)
     void fm_mmsg_io(fm_mmsg *m, fm_io *out)
 
 
 cdef class UdpIo(DatagramIo):
-    """`fm_io` over the UDP socket of descriptor fd, at most batch (1..256) datagrams a system call.
+    """`fm_io` over the UDP socket of descriptor fd: at most batch (1..256) datagrams a system call, and of each at most row_size
+    bytes are kept.
 
     The socket stays its owner's; owner, if given, is kept alive as long as this object.
     """
@@ -24,11 +25,13 @@ cdef class UdpIo(DatagramIo):
     cdef fm_mmsg *mmsg
     cdef object owner
 
-    def __cinit__(self, int fd, int batch=FM_BATCH_MAX, object owner=None):
+    def __cinit__(self, int fd, int row_size, int batch=FM_BATCH_MAX, object owner=None):
         if not 1 <= batch <= FM_BATCH_MAX:
             raise ValueError(f"batch is {batch}: it must be from 1 to {FM_BATCH_MAX}")
-        self.owner = owner
-        self.mmsg = fm_mmsg_new(fd, batch)
+        if row_size < 1:
+            raise ValueError(f"row_size is {row_size}: it must be at least 1")
+        self.owner, self.row_size = owner, row_size
+        self.mmsg = fm_mmsg_new(fd, row_size, batch)
         if self.mmsg == NULL:
             raise MemoryError
         fm_mmsg_io(self.mmsg, &self.io)

@@ -39,6 +39,7 @@ cdef class MemoryIo(DatagramIo):
         self.rings = fm_rings_new(capacity, row_size)
         if self.rings == NULL:
             raise MemoryError
+        self.row_size = row_size
         fm_rings_io(self.rings, &self.io)
 
     def __dealloc__(self):

@@ -13,6 +13,7 @@ from typing import Self
 
 from fastmix.errors import NetworkFailure
 from fastmix.files.addresses import format_address
+from fastmix.packet.geometry import GEOMETRIES
 from fastmix.udp._mmsg import UdpIo
 
 # Linux's numbers, where the socket module has no name.
@@ -26,6 +27,8 @@ IPV6_MTU_DISCOVER = 23
 PMTUDISC_PROBE = 3
 """Never fragment, and believe nobody about the path: one forged "fragmentation needed" could else stop a link for ten minutes."""
 
+ROW_SIZE = max(geometry.frame_size for geometry in GEOMETRIES.values())
+"""Bytes that are kept of a received datagram, where nobody says how many."""
 RECEIVE_BUFFER = 8 << 20
 """Bytes; the kernel counts about 2.3 KB of it, doubled, for a packet of 1.2 KB: 70 ms at 100,000 packets a second."""
 SEND_BUFFER = 4 << 20
@@ -88,9 +91,10 @@ class UdpEndpoint:
         """Datagrams that the kernel dropped at this socket so far, modulo 2^32: a full receive buffer or a wrong checksum."""
         return self._meminfo()[SK_MEMINFO_DROPS]
 
-    def io(self, batch: int = 256) -> UdpIo:
-        """Receiving and sending over this socket, batch datagrams a system call; usable until the endpoint is closed."""
-        return UdpIo(self.fileno(), batch, self)
+    def io(self, *, row_size: int = ROW_SIZE, batch: int = 256) -> UdpIo:
+        """Receiving and sending over this socket, batch datagrams a system call; usable until the endpoint is closed. At most
+        row_size bytes of a received datagram are kept."""
+        return UdpIo(self.fileno(), row_size, batch, self)
 
     def close(self) -> None:
         """Closes the socket."""

@@ -56,15 +56,15 @@ def test_true_lengths(host: str) -> None:
 def test_batches_keep_order(host: str, n: int, batch: int) -> None:
     data = np.random.default_rng(n).integers(0, 256, (n, 100), np.uint8)
     with open_endpoint(host, 0) as a, open_endpoint(host, 0) as b:
-        assert not a.io(batch).send_from(data, np.full(n, 100, np.uint32), to(b, n)).any()
-        rows, _, _ = receive_all(b.io(batch), n, 100)
+        assert not a.io(batch=batch).send_from(data, np.full(n, 100, np.uint32), to(b, n)).any()
+        rows, _, _ = receive_all(b.io(batch=batch), n, 100)
         assert (rows == data).all()
 
 
 def test_a_batch_is_the_most_that_comes_at_once() -> None:
     with open_endpoint("127.0.0.1", 0) as a, open_endpoint("127.0.0.1", 0) as b:
         a.io().send_from(np.zeros((20, 10), np.uint8), np.full(20, 10, np.uint32), to(b, 20))
-        io, rows = b.io(8), np.zeros((256, 10), np.uint8)
+        io, rows = b.io(batch=8), np.zeros((256, 10), np.uint8)
         io.wait(PATIENCE_NS)
         assert [io.recv_into(rows)[0] for _ in range(4)] == [8, 8, 4, 0]
         assert io.recv_into(rows[:0])[0] == 0
@@ -113,7 +113,7 @@ def test_refusals_of_a_connected_socket_do_not_stop_it() -> None:
     nobody.close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
-        io, rows = UdpIo(sock.fileno()), np.zeros((4, 8), np.uint8)
+        io, rows = UdpIo(sock.fileno(), 8), np.zeros((4, 8), np.uint8)
         for _ in range(3):
             results = io.send_from(rows, np.full(4, 8, np.uint32), np.zeros(4, ADDRESS))
             assert set(results.tolist()) <= {0, -errno.ECONNREFUSED}
@@ -127,7 +127,7 @@ def test_a_full_send_buffer_is_waited_for_and_then_said() -> None:
     """A datagram that no buffer of this size ever takes: EAGAIN or EMSGSIZE soon, not a loop for ever."""
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with left, right:
-        io, rows = UdpIo(left.fileno()), np.zeros((256, 8192), np.uint8)
+        io, rows = UdpIo(left.fileno(), 8192), np.zeros((256, 8192), np.uint8)
         begun = time.monotonic()
         results = np.concatenate([io.send_from(rows, np.full(256, 8192, np.uint32), np.zeros(256, ADDRESS)) for _ in range(2)])
         assert set(results.tolist()) == {0, -errno.EAGAIN}
@@ -171,4 +171,4 @@ def test_wrong_shapes_are_named() -> None:
             io.send_from(rows, np.full(2, 11, np.uint32), to(a, 2))
         for batch in (0, 257):
             with pytest.raises(ValueError, match=f"batch is {batch}"):
-                a.io(batch)
+                a.io(batch=batch)
