@@ -18,6 +18,9 @@ class NodeState(StrEnum):
 class NodeStatus:
     """A node at one moment. `uptime` in seconds, `current_batch_size` packets pooled, `pending_batches` how many batches of
     `max_batch_size` that is, `last_batch_ns` wall clock when packets left last (0: never), `reason` why it failed.
+
+    `isa`: the kernels' instruction set; `unwraps_per_s`: what one core does with them, measured at the start; `load_percent`: how
+    much of that, over all workers, the packets of the last ten seconds took. `profile`: the profile under the node's settings.
     """
 
     node_id: str
@@ -29,6 +32,10 @@ class NodeStatus:
     pending_batches: int = 0
     last_batch_ns: int = 0
     reason: str = ""
+    isa: str = ""
+    unwraps_per_s: int = 0
+    load_percent: float = 0.0
+    profile: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`."""
@@ -42,6 +49,10 @@ class NodeStatus:
             "pending_batches": self.pending_batches,
             "last_batch_ns": self.last_batch_ns,
             "reason": self.reason,
+            "isa": self.isa,
+            "unwraps_per_s": self.unwraps_per_s,
+            "load_percent": self.load_percent,
+            "profile": self.profile,
         }
 
 
@@ -57,6 +68,7 @@ class Metrics:
     `dropped` counts by reason, under the labels of the verdicts (`drop_mac`). The conservation law:
     received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drops`,
     `crash_uncertain`, `released_below_floor`, `strategy_faults` and `restarts` (of the data plane) stand beside it.
+    `unwraps_per_s` is no counter: what one core can do, measured at the start.
     """
 
     received: int = 0
@@ -72,6 +84,7 @@ class Metrics:
     crash_uncertain: int = 0
     restarts: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    unwraps_per_s: int = 0
 
     @property
     def dropped_total(self) -> int:
@@ -93,4 +106,9 @@ class Metrics:
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`: the counters, `dropped` without zeros, and `conservation` ("exact" or the difference)."""
         dropped = {reason: n for reason, n in sorted(self.dropped.items()) if n}
-        return {**self.counters, "dropped": dropped, "conservation": self.conservation or "exact"}
+        return {
+            **self.counters,
+            "dropped": dropped,
+            "conservation": self.conservation or "exact",
+            "unwraps_per_s": self.unwraps_per_s,
+        }

@@ -31,7 +31,7 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     check_files(loaded, config)
     if check:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
-        print_table([(name, *said) for name, said in loaded.settings.items() if said[1] != "default"])
+        print_table([(name, source, value) for name, (value, source) in loaded.settings.items() if source != "default"])
         return 0
     from fastmix.files.addresses import format_address
     from fastmix.seam.lifeline import end_at_once

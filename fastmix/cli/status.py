@@ -10,22 +10,35 @@ from fastmix.errors import ConfigError
 from fastmix.status import Metrics
 
 
-def status(node: Path, /, *, json: bool = False) -> None:
-    """Ask a running node for its state and counters.
+def status(node: Path, /, *, settings: bool = False, json: bool = False) -> None:
+    """Ask a running node for its state, its counters, and what its machine can do.
 
     Parameters
     ----------
     node
         The node's configuration file, or its state directory.
+    settings
+        Show every setting of the node, and whether the file, the profile or the default says so.
     json
         Print one JSON object.
     """
     state_dir = node if node.is_dir() else state_dir_of(node)
+    if settings:
+        show_settings(ask(state_dir, "settings"), json)
+        return
     told, metrics = ask(state_dir, "status"), Metrics(**ask(state_dir, "metrics"))
     if json:
         print_json({"status": told, "metrics": metrics.to_dict()})
         return
     print_table([(name.replace("_", " "), value) for name, value in rows(told, metrics)])
+
+
+def show_settings(found: dict[str, dict[str, str]], json: bool) -> None:
+    """Name, value and origin of each setting."""
+    if json:
+        print_json(found)
+    else:
+        print_table([(name, one["from"], one["value"]) for name, one in found.items()])
 
 
 def state_dir_of(config: Path) -> Path:
@@ -45,6 +58,9 @@ def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
         ("node", told["node_id"]),
         ("state", told["state"]),
         ("uptime", f"{told['uptime']:.0f} s"),
+        ("profile", told["profile"] or "none"),
+        ("capacity", f"{told['unwraps_per_s']} unwraps/s a core ({told['isa']})"),
+        ("load", f"{told['load_percent']:.1f} %"),
         ("links heard", told["active_connections"]),
         *metrics.counters.items(),
         *drops,

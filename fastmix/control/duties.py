@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.load import Load
 from fastmix.control.snapshot import check_link_count, publish_snapshot
 from fastmix.errors import ConfigError, FastmixError
 from fastmix.files.secret import read_secret
@@ -49,6 +50,7 @@ class Duties:
 
     def __post_init__(self) -> None:
         self.counters = CounterPage(self.page.bytes("counters"))
+        self.load = Load()
 
     def begin(self) -> None:
         """The first control of a node publishes; a later one takes over what is published, and reads no secret again."""
@@ -160,7 +162,9 @@ class Duties:
             self._complain(error)
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
-        wrong = self.counters.read()["drop_other_geometry"]
+        counters = self.counters.read()
+        self.load.note(time.monotonic(), counters)
+        wrong = counters["drop_other_geometry"]
         if wrong > self.logged_count and time.monotonic() - self.logged_at >= OTHER_GEOMETRY_LOG_S:
             log.warning(
                 "%d datagrams so far had the length of the other geometry. This network is %s: if a neighbour sent them, its "
@@ -198,11 +202,15 @@ class Duties:
             active_connections=int((links["window"]["top"] > 0).sum()),
             pending_batches=-(-counters["pooled"] // self.config.mixing.max_batch_size),
             last_batch_ns=int(process["last_batch_ns"][0]),
+            isa=bytes(process["isa"][0]).decode(),
+            unwraps_per_s=int(process["unwraps_per_s"][0]),
+            load_percent=self.load.percent(int(process["unwraps_per_s"][0])),
+            profile=self.config.profile,
         )
 
     def metrics(self) -> Metrics:
         """A consistent set of counters."""
-        return metrics_of(self.counters.read())
+        return replace(metrics_of(self.counters.read()), unwraps_per_s=int(self.page["process"]["unwraps_per_s"][0]))
 
     def ask_mixing(self, blob: bytes) -> int:
         """Hands a pickled (strategy, limits) to the data plane. Returns the generation to wait for."""
@@ -241,5 +249,5 @@ def counter_pair(word: int) -> tuple[int, int]:
 def metrics_of(counters: dict[str, int]) -> Metrics:
     """The public form of a counter page."""
     drops = {verdict.label: counters[verdict.label] for verdict in DROPS}
-    plain = {name: counters[name] for name in Metrics.__dataclass_fields__ if name != "dropped"}
+    plain = {name: counters[name] for name in Metrics().counters}
     return Metrics(**plain, dropped=drops)

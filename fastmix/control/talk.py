@@ -1,7 +1,7 @@
 """How others ask a node: one JSON object a line, over the socket in the state directory or the pair of a program that
 started the node.
 
-`{"op": "status" | "metrics" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or
+`{"op": "status" | "metrics" | "settings" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or
 `{"error": "..."}`.
 """
 
@@ -67,7 +67,9 @@ async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
         return {"ok": duties.status().to_dict()}
     if op == "metrics":
         metrics = duties.metrics()
-        return {"ok": {**metrics.counters, "dropped": metrics.dropped}}
+        return {"ok": {**metrics.counters, "dropped": metrics.dropped, "unwraps_per_s": metrics.unwraps_per_s}}
+    if op == "settings":
+        return {"ok": {name: {"value": value, "from": source} for name, (value, source) in duties.config.settings.items()}}
     if op == "ready":
         return await ready(duties)
     if op == "stop":
@@ -75,7 +77,7 @@ async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
         return {"ok": True}
     if op == "configure_mixing":
         return await configure(duties, asked)
-    return {"error": f"op {op!r} is not known: use status, metrics, ready, configure_mixing or stop"}
+    return {"error": f"op {op!r} is not known: use status, metrics, settings, ready, configure_mixing or stop"}
 
 
 async def ready(duties: Duties) -> dict[str, Any]:

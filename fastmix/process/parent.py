@@ -22,6 +22,7 @@ from fastmix.dataplane.plane import DataPlane
 from fastmix.errors import ConfigError, ResourceExhausted
 from fastmix.files.durable import write_durably
 from fastmix.files.private import check_private_directory, lock, open_private
+from fastmix.kernels.isa import active
 from fastmix.network import Network
 from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data_plane
 from fastmix.process.environment import child_environment
@@ -32,6 +33,7 @@ from fastmix.seam.counters import CounterPage
 from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
+from fastmix.tune.capacity import unwraps_per_s
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
 log = logging.getLogger(__name__)
@@ -111,6 +113,7 @@ class Parent:
             warm_jit()  # may compile for a while
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             self.control.spawn()
+            self._measure()  # while control imports what it needs: the data plane would only wait for it
             self.data.spawn()
             while self.data.pid and time.monotonic() < self.give_up_at:
                 self._wait()
@@ -145,6 +148,12 @@ class Parent:
         with open(self.config_fd, "wb", closefd=False) as file:
             pickle.dump((self.config, self.network), file)
         self.setup = NodeSetup(self.config, self.network, self.endpoint, self.arena, self.page, self.secret_fd, hook)
+
+    def _measure(self) -> None:
+        """Notes what one core can do."""
+        process = self.page["process"]
+        process["unwraps_per_s"], process["isa"] = unwraps_per_s(self.network.geometry), active().name.encode()
+        log.info("%s kernels unwrap %d packets a second and core", active().name, int(process["unwraps_per_s"][0]))
 
     def _fork_data(self) -> int:
         parent = os.getpid()
@@ -256,7 +265,7 @@ class Parent:
     def _leave_metrics(self) -> None:
         """The last counters, for whoever asks after the end."""
         metrics = metrics_of(CounterPage(self.page.bytes("counters")).read())
-        last = {**metrics.counters, "dropped": metrics.dropped}
+        last = {**metrics.counters, "dropped": metrics.dropped, "unwraps_per_s": int(self.page["process"]["unwraps_per_s"][0])}
         log.info("ended: %d received, %d forwarded, %d dropped", metrics.received, metrics.forwarded, metrics.dropped_total)
         try:
             write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")

@@ -46,10 +46,13 @@ PROCESS_WORDS = np.dtype(
         ("data_pid", "<i4"),
         ("control_pid", "<i4"),
         ("ended", "<u4"),
+        ("unwraps_per_s", "<u4"),
+        ("isa", "S16"),
     ]
 )
 """`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `drained`: the data
-plane says that it has sent its last packet; `ended`: the parent says that there is none any more."""
+plane says that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one
+core can do with the kernels of `isa`, as the parent has measured it at the start."""
 ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 

@@ -9,6 +9,7 @@ import pytest
 from places import free_places
 
 from fastmix.files.addresses import format_address
+from fastmix.kernels.isa import active
 
 WAIT_S = 60
 
@@ -29,13 +30,24 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
     config = net / "node-0.toml"
     assert 'state_dir = "state-0"' in config.read_text()
     assert fastmix("run", "--check", config).returncode == 0
-    node = subprocess.Popen([sys.executable, "-m", "fastmix", "run", str(config)], stdout=subprocess.PIPE, text=True)
+    assert "profile small-host  4096\n" in fastmix("run", "--check", config, "--profile", "small-host").stdout
+    wrong = fastmix("run", config, "--profile", "smal-host")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "known are low-latency, many-peers, multi-threaded" in wrong.stderr
+    profile = "small-host"
+    command = [sys.executable, "-m", "fastmix", "run", "--profile", profile, str(config)]
+    node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert node.stdout is not None
     try:
         assert node.stdout.readline() == f"mix-000 is ready on {places[0]}; Ctrl-C drains it\n"
         told = json.loads(fastmix("status", config, "--json").stdout)
         assert (told["status"]["state"], told["metrics"]["conservation"]) == ("running", "exact")
         assert 0 < told["status"]["uptime"] < WAIT_S
+        assert told["status"]["unwraps_per_s"] == told["metrics"]["unwraps_per_s"] > 500
+        assert (told["status"]["isa"], told["status"]["profile"], told["status"]["load_percent"]) == (active().name, profile, 0.0)
+        settings = json.loads(fastmix("status", config, "--settings", "--json").stdout)
+        assert settings["pool_slots"] == {"value": "4096", "from": "profile small-host"}
+        assert settings["number"] == {"value": "0", "from": "file"}
         assert fastmix("status", net / "state-0").stdout.split()[-2:] == ["conservation", "exact"]
     finally:
         node.terminate()
