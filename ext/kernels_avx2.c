@@ -1,11 +1,12 @@
 /* The table of avx2. */
 #include "portable.h"
+#include "x25519.h"
 
 extern const struct fm_kernels fm_kernels_avx2;
 
 const struct fm_kernels fm_kernels_avx2 = {
     .isa = "avx2",
-    .x25519 = fm_x25519_portable,
+    .x25519 = fm_x25519_avx2,
     .chacha20 = fm_chacha20_portable,
     .poly1305 = fm_poly1305_portable,
     .blake2b = fm_blake2b_portable,

@@ -1,0 +1,11 @@
+/* X25519 of the vector instruction sets, for the tables in kernels_<isa>.c. Private to ext/. */
+#ifndef FM_X25519_H
+#define FM_X25519_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void fm_x25519_avx2(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
+void fm_x25519_avx512f(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
+
+#endif

@@ -1,0 +1,31 @@
+/* X25519, eight lanes in 512 bits. */
+#include <immintrin.h>
+#include <stdint.h>
+
+enum { LANES = 8 };
+typedef __m512d vf;
+typedef __mmask8 lanes;
+#define fma_vf _mm512_fmadd_pd
+/* b where the mask is set, else a */
+#define select_vf(mask, a, b) _mm512_mask_blend_pd(mask, a, b)
+
+static inline lanes is_zero_vf(const vf limbs[5])
+{
+    lanes zero = 0xff;
+    for (int k = 0; k < 5; k++)
+        zero = _mm512_mask_cmp_pd_mask(zero, limbs[k], _mm512_setzero_pd(), _CMP_EQ_OQ);
+    return zero;
+}
+
+static inline lanes bit_of(const uint64_t words[8], int bit)
+{
+    return _mm512_test_epi64_mask(_mm512_loadu_si512(words), _mm512_set1_epi64((long long)(1ull << bit)));
+}
+
+#include "x25519.h"
+#include "x25519_fma.h"
+
+void fm_x25519_avx512f(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n)
+{
+    x25519_batches(out, scalar, point, n);
+}
