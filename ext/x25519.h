@@ -8,4 +8,9 @@
 void fm_x25519_avx2(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
 void fm_x25519_avx512f(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
 
+/* With the faster of two ladders, which is measured at the first call; and with either. */
+void fm_x25519_avx512ifma(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
+void fm_x25519_avx512ifma_a(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
+void fm_x25519_avx512ifma_b(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
+
 #endif
