@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "testing": EVERYTHING,
     "cli": EVERYTHING,
     "demo": EVERYTHING,
+    "bench": EVERYTHING,
     "__main__": EVERYTHING,
     "__init__": EVERYTHING,
 }

@@ -22,9 +22,13 @@ network = App(name="network", help="Make a network, or read a network file.")
 network.command("fastmix.cli.network_new:new", name="new", help="Make a network: its file, all secrets, node configurations.")
 network.command("fastmix.cli.network:check", name="check", help="Check a network file, and the secrets of one of its ends.")
 
+bench = App(name="bench", help="Measure this machine: kernels, a node, the throughput table.")
+bench.command("fastmix.cli.bench:kernels", name="kernels", help="Cycles a packet of every stage, beside libsodium.")
+
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
 app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
 app.command("fastmix.cli.status:status", name="status", help="Ask a running node how it is.")
+app.command(bench)
 app.command(keys)
 app.command(network)
 app.command("fastmix.cli.explain:explain", name="explain", help="Say what a verdict means, such as drop_mac.")
