@@ -1,0 +1,128 @@
+/* BLAKE2b (RFC 7693), keyed, with salt and personalisation; lane = row. Included by a file that includes a lanes_ header first.
+ * Private to ext/.
+ *
+ * Constant time: additions, XORs and fixed rotations; the message schedule is indexed by the round only. */
+#include "bytes.h"
+#include "fm_kernels.h"
+#include "frame.h"
+
+enum { BLOCK = 128 };
+
+static const uint64_t IV[8] = {
+    0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
+    0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
+};
+
+/* Four mixings step by step, so that their chains overlap. */
+#define HALF(a, b, c, d, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, s, s1, s2, s3, FIRST, SECOND)              \
+    do {                                                                                                             \
+        v[a] += m[s]; v[a1] += m[s1]; v[a2] += m[s2]; v[a3] += m[s3];                                                \
+        v[a] += v[b]; v[a1] += v[b1]; v[a2] += v[b2]; v[a3] += v[b3];                                                \
+        v[d] ^= v[a]; v[d1] ^= v[a1]; v[d2] ^= v[a2]; v[d3] ^= v[a3];                                                \
+        v[d] = FIRST(v[d]); v[d1] = FIRST(v[d1]); v[d2] = FIRST(v[d2]); v[d3] = FIRST(v[d3]);                        \
+        v[c] += v[d]; v[c1] += v[d1]; v[c2] += v[d2]; v[c3] += v[d3];                                                \
+        v[b] ^= v[c]; v[b1] ^= v[c1]; v[b2] ^= v[c2]; v[b3] ^= v[c3];                                                \
+        v[b] = SECOND(v[b]); v[b1] = SECOND(v[b1]); v[b2] = SECOND(v[b2]); v[b3] = SECOND(v[b3]);                    \
+    } while (0)
+/* A round with its row of the message schedule, spelled out so that every index is a constant. */
+#define ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, sa, sb, sc, sd, se, sf)                                        \
+    do {                                                                                                             \
+        HALF(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, s0, s2, s4, s6, V_ROTATE32, V_ROTATE24);          \
+        HALF(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, s1, s3, s5, s7, V_ROTATE16, V_ROTATE63);          \
+        HALF(0, 5, 10, 15, 1, 6, 11, 12, 2, 7, 8, 13, 3, 4, 9, 14, s8, sa, sc, se, V_ROTATE32, V_ROTATE24);          \
+        HALF(0, 5, 10, 15, 1, 6, 11, 12, 2, 7, 8, 13, 3, 4, 9, 14, s9, sb, sd, sf, V_ROTATE16, V_ROTATE63);          \
+    } while (0)
+
+/* F of RFC 7693; counted is the number of bytes hashed so far, this block included. */
+static inline void compress(V h[8], const V m[16], uint64_t counted, int last)
+{
+    V v[16];
+
+    for (int i = 0; i < 8; i++) {
+        v[i] = h[i];
+        v[i + 8] = v_all(IV[i]);
+    }
+    v[12] ^= v_all(counted);
+    v[14] ^= v_all(0 - (uint64_t)last);
+    ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+    ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
+    ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8);
+    ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13);
+    ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9);
+    ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11);
+    ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10);
+    ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
+    ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
+    ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+    for (int i = 0; i < 8; i++)
+        h[i] ^= v[i] ^ v[i + 8];
+}
+
+/* The state after the parameter block, RFC 7693 section 2.5: fan-out and depth 1, salt in words 4-5, personal in 6-7. */
+static void state_set(V h[8], const struct fm_hash *shared)
+{
+    for (int i = 0; i < 8; i++)
+        h[i] = v_all(IV[i]);
+    h[0] ^= v_all((uint64_t)shared->out_size | (uint64_t)shared->key_size << 8 | (uint64_t)0x0101 << 16);
+    h[4] ^= v_all(shared->salt);
+    if (shared->personal != NULL) {
+        h[6] ^= v_all(fm_load64(shared->personal));
+        h[7] ^= v_all(fm_load64(shared->personal + 8));
+    }
+}
+
+/* A block of the rows from `at`, of size bytes, zeros behind. */
+static inline void block_load(V m[16], const uint8_t *const row[LANES], size_t at, size_t size)
+{
+    v_load(m, row, at, size < 64 ? size : 64);
+    v_load(m + 8, row, size < 64 ? at : at + 64, size < 64 ? 0 : size - 64);
+}
+
+struct group { /* the rows of one pass */
+    const uint8_t *key[LANES];
+    const uint8_t *message[LANES];
+};
+
+static FM_FRAME void hash(V h[8], const struct fm_hash *shared, const struct group *g)
+{
+    const size_t size = shared->message_size, key_blocks = shared->key_size > 0;
+    const size_t blocks = size == 0 && key_blocks ? 1 : key_blocks + (size + BLOCK - 1) / BLOCK + (size == 0);
+    V m[16];
+
+    state_set(h, shared);
+    for (size_t block = 0; block < blocks; block++) {
+        const int last = block + 1 == blocks;
+        if (block < key_blocks) {
+            block_load(m, g->key, 0, shared->key_size);
+            compress(h, m, BLOCK, last);
+        } else {
+            const size_t at = (block - key_blocks) * BLOCK, left = size - at;
+            block_load(m, g->message, at, left < BLOCK ? left : BLOCK);
+            compress(h, m, last ? key_blocks * BLOCK + size : (block + 1) * BLOCK, last);
+        }
+    }
+}
+
+static inline void blake2b(const struct fm_hash *shared, uint8_t *const *out, const uint8_t *const *key,
+                           const uint8_t *const *message, size_t n)
+{
+    static const uint8_t nothing[1];
+    struct group g;
+    V h[8];
+
+    for (size_t first = 0; first < n; first += LANES) {
+        const size_t used = n - first < LANES ? n - first : LANES;
+        for (size_t i = 0; i < LANES; i++) { /* lanes behind the last row repeat it */
+            const size_t row = first + (i < used ? i : used - 1);
+            g.key[i] = shared->key_size == 0 ? nothing : key[row];
+            g.message[i] = shared->message_size == 0 ? nothing : message[row];
+        }
+        hash(h, shared, &g);
+        v_store(out + first, h, shared->out_size, used);
+    }
+    if (n > 0)
+        frame_burn();
+    fm_wipe(h, sizeof h);
+}
