@@ -1,5 +1,5 @@
-/* A kernel's working function is FM_FRAME: its vectors, spilled ones too, then lie in a frame of its own, and frame_burn, called by
- * the same caller afterwards, overwrites that frame. Private to ext/. */
+/* A kernel's working function is FM_FRAME: its vectors, spilled ones too, then lie in a frame of its own, and frame_burn, called
+ * by the same caller afterwards, overwrites that frame. Private to ext/. */
 #ifndef FM_FRAME_H
 #define FM_FRAME_H
 

@@ -86,7 +86,8 @@ static inline void whole(V *low, V *high, V h[LIMBS])
 
 #include "poly1305_lanes.h"
 
-void fm_poly1305_avx512ifma(uint8_t *const *tag, const uint8_t *const *key, const uint8_t *const *message, size_t size, size_t n)
+void fm_poly1305_avx512ifma(uint8_t *const *tag, const uint8_t *const *key, const uint8_t *const *message, size_t size,
+                            size_t n)
 {
     poly1305(tag, key, message, size, n);
 }

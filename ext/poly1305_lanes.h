@@ -1,6 +1,6 @@
-/* What all vector Poly1305 (RFC 8439) share: four blocks a step by Horner's rule in r^4, h = (h + m1) r^4 + m2 r^3 + m3 r^2 + m4 r,
- * so that products need no reduction of their own; lane = row. Included after a lanes_ header by a file that defines LIMBS, `struct
- * power` (limbs of a power of r, and multiples of them for what wraps), and
+/* What all vector Poly1305 (RFC 8439) share: four blocks a step by Horner's rule in r^4, which is h = (h + m1) r^4 + m2 r^3 +
+ * m3 r^2 + m4 r, so that four products are reduced at once; lane = row. Included after a lanes_ header by a file that defines
+ * LIMBS, PRODUCTS, `struct power` (limbs of a power of r, and multiples of them for what wraps), and
  *   block_split(limb, low, high, top)   limbs of 16 bytes and bit 128
  *   power_set(p, limb)                  a power of r from its carried limbs
  *   products_add(d, a, p)               d += a * p, in as many sums as PRODUCTS
