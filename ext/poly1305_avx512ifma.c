@@ -49,7 +49,7 @@ static inline void products_add(V d[PRODUCTS], const V a[LIMBS], const struct po
     multiply_add(&d[2], &d[5], a[2], p->r[0]);
 }
 
-/* An upper part weighs 2^52 = 2^8 2^44, the last one's limb wraps at 2^130 = 5. Limbs end below 2^45, so 20 of one fits 52 bits. */
+/* An upper part weighs 2^52 = 2^8 2^44; the last one's wraps, 2^130 = 5. Limbs end below 2^45, so 20 times one has 52 bits. */
 static inline void products_carry(V limb[LIMBS], const V d[PRODUCTS])
 {
     const V first = d[1] + (d[0] >> 44) + (d[3] << 8);
