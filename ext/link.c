@@ -26,8 +26,8 @@ void fm_root_set(const struct fm_kernels *k, struct fm_root *out, const uint8_t 
 }
 
 /* keys[i] = BLAKE2b-256(roots[i], step[i] as the first four bytes of counters[i]) */
-static void batch_keys(const struct fm_kernels *k, uint8_t *const *keys, const uint8_t *const *roots,
-                       const uint8_t *const *counters, size_t n)
+void fm_batch_keys(const struct fm_kernels *k, uint8_t *const *keys, const uint8_t *const *roots,
+                   const uint8_t *const *counters, size_t n)
 {
     struct fm_hash shared = {.out_size = 32, .key_size = 32, .personal = BATCH_PERSONAL, .message_size = 4};
     k->blake2b(&shared, keys, roots, counters, n);
@@ -38,7 +38,7 @@ void fm_batch_key(const struct fm_kernels *k, uint8_t out[32], const uint8_t roo
     uint8_t bytes[4];
     const uint8_t *counter = bytes;
     fm_store32(bytes, step);
-    batch_keys(k, &out, &root, &counter, 1);
+    fm_batch_keys(k, &out, &root, &counter, 1);
 }
 
 /* What a chunk of frames needs, sealing or opening. Lane i belongs to frame i; counter is step and seq as on the wire. */
@@ -113,7 +113,7 @@ static void unmask(const struct fm_kernels *k, struct lanes *l, struct fm_openin
         l->frame[i] = (uint8_t *)f[i].frame;
     }
     mask_counters(k, l, counters, masked, tags);
-    batch_keys(k, keys, roots, (const uint8_t *const *)counters, l->n);
+    fm_batch_keys(k, keys, roots, (const uint8_t *const *)counters, l->n);
 }
 
 static uint8_t judge(const struct lanes *l, size_t i, uint64_t counter)

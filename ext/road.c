@@ -1,6 +1,7 @@
-/* What both halves of the road share: counters, recovery, snapshots, lookups, the loop. */
+/* What both halves of the road share: counters, recovery, snapshots, lookups, the loop of a single thread. */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,48 +13,101 @@ int64_t fm_clock_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static void *zeroed(size_t size) {
+    void *memory = aligned_alloc(64, size);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+struct fm_plane *fm_plane_new(uint32_t road_count) {
+    struct fm_plane *p = zeroed(sizeof *p);
+    if (!p) return NULL;
+    p->roads = zeroed(road_count * sizeof *p->roads);
+    if (!p->roads) {
+        free(p);
+        return NULL;
+    }
+    p->road_count = road_count;
+    for (uint32_t i = 0; i < road_count; i++) p->roads[i].plane = p;
+    return p;
+}
+
+void fm_plane_free(struct fm_plane *p) {
+    if (!p) return;
+    free(p->roads);
+    free(p);
+}
+
 void fm_road_pass(struct fm_road *r, enum fm_fail place) {
-    if (r->fail_place == (uint32_t)place && --r->fail_after == 0) raise(SIGKILL);
+    struct fm_plane *p = r->plane;
+    if (p->fail_place == (uint32_t)place && __atomic_sub_fetch(&p->fail_after, 1, __ATOMIC_RELAXED) == 0) raise(SIGKILL);
 }
 
 void fm_road_commit(struct fm_road *r) {
-    uint64_t pooled = 0, next = r->page->generation + 1;
-    for (int c = 0; c < FM_CLASSES_MAX; c++) pooled += r->pooled[c];
-    r->counters[FM_COUNT_POOLED] = pooled;
+    uint64_t next = r->page->generation + 1;
     memcpy(r->page->copy[next & 1], r->counters, sizeof r->counters);
     __atomic_store_n(&r->page->generation, next, __ATOMIC_RELEASE);
 }
 
-/* The state column is the truth about slots, the last committed copy the truth about everything else. A packet that was
- * counted as
- * received, has no outcome and is not pooled was in the hands of the process that died: drop_crash. */
-void fm_road_recover(struct fm_road *r) {
-    struct fm_arena *a = &r->arena;
-    uint64_t *c = r->counters, outcomes = 0, pooled = 0;
-    memcpy(c, r->page->copy[r->page->generation & 1], sizeof r->counters);
-    memset(r->pooled, 0, sizeof r->pooled);
-    r->free_count = r->inbox_count = 0;
+/* Every slot is pooled or free again; the pooled ones go to the mixer. Returns how many they are. */
+static uint64_t sort_slots(struct fm_plane *p) {
+    struct fm_arena *a = &p->arena;
+    struct fm_inbox *inbox = &p->roads[0].inbox;
+    uint64_t pooled = 0;
+    memset(p->pooled, 0, sizeof p->pooled);
+    p->free.lock = p->free.count = 0;
     for (uint32_t s = a->capacity; s-- > 0;) {
         if (a->state[s] == FM_POOLED) {
-            r->pooled[a->class_[s] % FM_CLASSES_MAX]++;
-            r->inbox[r->inbox_count++] = s;
+            p->pooled[a->class_[s] % FM_CLASSES_MAX]++;
+            fm_inbox_push(inbox, s);
             pooled++;
-            continue;
+        } else {
+            a->state[s] = FM_FREE;
+            p->free.slots[p->free.count++] = s;
         }
-        a->state[s] = FM_FREE;
-        r->free_slots[r->free_count++] = s;
     }
+    inbox->tail = inbox->pushed;
+    return pooled;
+}
+
+/* The last committed counters of all threads of the life before, repaired: the state column is the truth about slots, they are
+ * the truth about everything else. A packet that was counted as received, has no outcome and is not pooled was in the hands of
+ * the process that died: drop_crash. */
+static void sum_up(const struct fm_counters *of, uint64_t pooled, uint64_t *c) {
+    const struct fm_counter_page *pages = of->page[of->life & 1];
+    uint64_t outcomes = 0;
+    memset(c, 0, FM_COUNTERS_MAX * sizeof *c);
+    for (uint32_t i = 0; i <= FM_WORKERS_MAX; i++)
+        for (uint32_t j = 0; j < FM_COUNTERS_MAX; j++) c[j] += pages[i].copy[pages[i].generation & 1][j];
     for (uint32_t i = FM_COUNT_FORWARDED; i <= FM_COUNT_ABSORBED_COVER; i++) outcomes += c[i];
     for (uint32_t i = FM_COUNT_DROPS; i < FM_COUNT_DROPS + FM_VERDICT_COUNT - 1; i++) outcomes += c[i];
-    uint64_t lost = c[FM_COUNT_RECEIVED] + c[FM_COUNT_ORIGINATED] - outcomes - pooled;
-    c[FM_COUNT_DROPS + FM_DROP_CRASH - 1] += lost;
+    c[FM_COUNT_DROPS + FM_DROP_CRASH - 1] += c[FM_COUNT_RECEIVED] + c[FM_COUNT_ORIGINATED] - outcomes - pooled;
     c[FM_COUNT_CRASH_UNCERTAIN] += c[FM_COUNT_SENDING]; /* what the kernel was just given may have left */
     c[FM_COUNT_IN_STAGE] = c[FM_COUNT_SENDING] = 0;
-    for (uint32_t i = 0; i < FM_LINKS_MAX; i++) { /* a step that may have been used is not used again, nor one beyond the limit */
-        struct fm_link_state *l = &r->links[i];
-        if (l->send_counter && (uint32_t)l->send_counter < (uint32_t)l->send_limit) l->send_counter++;
+    c[FM_COUNT_POOLED] = pooled;
+}
+
+/* A life writes only its own half of the pages, and becomes visible, whole, with one store: a kill before that changes nothing,
+ * and a reader never sees half of it. */
+static void begin_life(struct fm_plane *p, uint64_t pooled) {
+    uint64_t life = p->counters->life + 1;
+    struct fm_counter_page *pages = p->counters->page[life & 1];
+    sum_up(p->counters, pooled, p->roads[0].counters);
+    memset(pages, 0, sizeof p->counters->page[0]);
+    for (uint32_t i = 0; i < p->road_count; i++) {
+        p->roads[i].page = &pages[i];
+        fm_road_commit(&p->roads[i]);
     }
-    fm_road_commit(r);
+    __atomic_store_n(&p->counters->life, life, __ATOMIC_RELEASE);
+}
+
+void fm_plane_recover(struct fm_plane *p) {
+    begin_life(p, sort_slots(p));
+    for (uint32_t i = 0; i < FM_LINKS_MAX; i++) { /* a step that may have been used is not used again, nor one beyond the limit */
+        struct fm_link_state *l = &p->links[i];
+        if (l->send_counter && (uint32_t)l->send_counter < (uint32_t)l->send_limit) l->send_counter++;
+        l->lock = 0; /* whoever held it is gone */
+    }
 }
 
 static uint32_t spread(uint64_t seed, uint64_t key) { return (uint32_t)(((key ^ seed) * 0x9e3779b97f4a7c15u) >> 52); }
@@ -64,17 +118,17 @@ static uint64_t peer_word(const uint8_t peer_id[32]) {
     return w[0] ^ w[1] * 3 ^ w[2] * 5 ^ w[3] * 7;
 }
 
-uint16_t fm_lookup_index(const struct fm_road *r, uint32_t receiver_index) {
-    for (uint32_t at = spread(r->lookup.seed, receiver_index);; at = (at + 1) % (4 * FM_LINKS_MAX)) {
-        uint16_t link = r->lookup.by_index[at];
-        if (link == FM_NO_LINK || r->snapshot->links[link].index_in == receiver_index) return link;
+uint16_t fm_lookup_index(const struct fm_view *v, uint32_t receiver_index) {
+    for (uint32_t at = spread(v->seed, receiver_index);; at = (at + 1) % (4 * FM_LINKS_MAX)) {
+        uint16_t link = v->by_index[at];
+        if (link == FM_NO_LINK || v->snapshot->links[link].index_in == receiver_index) return link;
     }
 }
 
-uint16_t fm_lookup_peer(const struct fm_road *r, const uint8_t peer_id[32]) {
-    for (uint32_t at = spread(r->lookup.seed, peer_word(peer_id));; at = (at + 1) % (4 * FM_LINKS_MAX)) {
-        uint16_t link = r->lookup.by_peer[at];
-        if (link == FM_NO_LINK || memcmp(r->snapshot->links[link].peer_id, peer_id, 32) == 0) return link;
+uint16_t fm_lookup_peer(const struct fm_view *v, const uint8_t peer_id[32]) {
+    for (uint32_t at = spread(v->seed, peer_word(peer_id));; at = (at + 1) % (4 * FM_LINKS_MAX)) {
+        uint16_t link = v->by_peer[at];
+        if (link == FM_NO_LINK || memcmp(v->snapshot->links[link].peer_id, peer_id, 32) == 0) return link;
     }
 }
 
@@ -83,43 +137,38 @@ static void place(uint16_t *table, uint32_t at, uint16_t link) {
     table[at] = link;
 }
 
-void fm_road_adopt(struct fm_road *r, const struct fm_snapshot_copy *s) {
-    memset(r->lookup.by_index, 0xff, sizeof r->lookup.by_index);
-    memset(r->lookup.by_peer, 0xff, sizeof r->lookup.by_peer);
+static void fill_view(struct fm_view *v, const struct fm_snapshot_copy *s) {
+    memset(v->by_index, 0xff, sizeof v->by_index);
+    memset(v->by_peer, 0xff, sizeof v->by_peer);
     for (uint32_t i = 0; i < s->link_count; i++) {
         const struct fm_snapshot_link *link = &s->links[i];
-        place(r->lookup.by_index, spread(r->lookup.seed, link->index_in), (uint16_t)i);
-        if (link->is_client)
-            place(r->lookup.by_peer, spread(r->lookup.seed, peer_word(link->peer_id)), (uint16_t)i);
-        else
-            r->links[i].address = link->address;
-        r->links[i].lock = 0; /* whoever held it is gone */
+        place(v->by_index, spread(v->seed, link->index_in), (uint16_t)i);
+        if (link->is_client) place(v->by_peer, spread(v->seed, peer_word(link->peer_id)), (uint16_t)i);
     }
-    r->snapshot = s;
+    v->snapshot = s;
 }
 
-static void nap(int64_t ns) {
-    struct timespec t = {0, ns};
-    if (ns > 0) clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+int fm_plane_adopted(const struct fm_plane *p) {
+    for (uint32_t i = 0; i < p->road_count; i++)
+        if (__atomic_load_n(&p->roads[i].view, __ATOMIC_ACQUIRE) != p->view) return 0;
+    return 1;
 }
 
-/* Full batches follow each other at once. After a short one a nap lets the next batch gather: waking for each datagram costs
- * more than
- * the 0.2 ms. With nothing there, wait in the kernel. */
-void fm_road_run(struct fm_road *r, int64_t until_ns) {
-    uint32_t wake = r->command->wake;
-    for (;;) {
-        int64_t now = fm_clock_ns();
-        if (now >= until_ns || r->command->wake != wake) return;
-        int n = fm_road_receive(r, now);
-        if (r->inbox_count && now + r->tick_ns < until_ns) until_ns = now + r->tick_ns;
-        if (r->inbox_count >= r->arena.capacity / 2) return;
-        if (n >= (int)r->batch) continue;
-        int64_t left = until_ns - fm_clock_ns();
-        if (left <= 0) return;
-        if (n > 0)
-            nap(left < r->nap_ns ? left : r->nap_ns);
-        else if (r->io->wait(r->io->context, left) != 0)
-            return;
+/* Road 0 takes it at once, for it is its thread that calls; the others before their next batch. */
+int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s) {
+    struct fm_view *next = p->view == &p->views[0] ? &p->views[1] : &p->views[0];
+    uint64_t room = 0;
+    if (p->view && !fm_plane_adopted(p)) return 0;
+    fill_view(next, s);
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        if (s->links[i].is_client) continue;
+        fm_lock(&p->links[i].lock);
+        p->links[i].address = s->links[i].address;
+        fm_unlock(&p->links[i].lock);
     }
+    for (int c = 0; c < FM_CLASSES_MAX; c++) room += s->pool_limit[c];
+    p->pool_room = room < p->arena.capacity ? (uint32_t)room : p->arena.capacity;
+    __atomic_store_n(&p->view, next, __ATOMIC_RELEASE);
+    __atomic_store_n(&p->roads[0].view, next, __ATOMIC_RELEASE);
+    return 1;
 }

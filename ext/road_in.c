@@ -12,6 +12,7 @@ struct arrivals { /* one batch on its way in; position i of each array is one fr
     uint32_t slot[FM_BATCH_MAX];
     size_t n;
     int64_t now_ns;
+    int draining; /* as it was when the batch began */
 };
 
 /* Exact length, known receiver index. */
@@ -19,26 +20,21 @@ static void admit(struct fm_road *r, int n, struct arrivals *in) {
     in->n = 0;
     for (int i = 0; i < n; i++) {
         const struct fm_received *f = &r->received[i];
-        if (f->size != r->frame_size) {
-            fm_count_drop(r, f->size == r->other_frame_size ? FM_DROP_OTHER_GEOMETRY : FM_DROP_LENGTH);
+        if (f->size != r->plane->frame_size) {
+            fm_count_drop(r, f->size == r->plane->other_frame_size ? FM_DROP_OTHER_GEOMETRY : FM_DROP_LENGTH);
             continue;
         }
         uint32_t index;
         memcpy(&index, f->data, 4);
-        uint16_t link = fm_lookup_index(r, index);
-        if (link == FM_NO_LINK || r->command->drain) {
+        uint16_t link = fm_lookup_index(r->view, index);
+        if (link == FM_NO_LINK || in->draining) {
             fm_count_drop(r, link == FM_NO_LINK ? FM_DROP_UNKNOWN_INDEX : FM_DROP_DRAINING);
             continue;
         }
         in->opening[in->n].frame = f->data;
-        in->opening[in->n].root = &r->snapshot->links[link].recv;
+        in->opening[in->n].root = &r->view->snapshot->links[link].recv;
         in->link[in->n] = link;
         in->frame[in->n++] = (uint16_t)i;
-    }
-}
-
-static void lock(struct fm_link_state *l) {
-    while (__atomic_exchange_n(&l->lock, 1, __ATOMIC_ACQUIRE)) {
     }
 }
 
@@ -60,46 +56,48 @@ static uint8_t take_token(struct fm_link_state *l, const struct fm_snapshot_link
     return FM_OK;
 }
 
-/* The window, the bucket, then a slot: what comes after this is worth a row. */
+/* The window and the bucket, with the link's lock, for its frames may be in the hands of several workers: what comes after this
+ * is worth a row. */
 static uint8_t accept(struct fm_road *r, struct arrivals *in, size_t i) {
     struct fm_opening *o = &in->opening[i];
     if (o->verdict != FM_OK) return o->verdict;
-    struct fm_link_state *l = &r->links[in->link[i]];
-    const struct fm_snapshot_link *of = &r->snapshot->links[in->link[i]];
+    struct fm_link_state *l = &r->plane->links[in->link[i]];
+    const struct fm_snapshot_link *of = &r->view->snapshot->links[in->link[i]];
     uint32_t seq = (uint32_t)(o->counter >> 32);
-    lock(l);
+    fm_lock(&l->lock);
     int newest = seq >= l->window.top;
     uint8_t verdict = fm_window_accept(&l->window, seq);
     if (verdict == FM_OK && newest && of->is_client) learn_address(l, r->received[in->frame[i]].from);
     if (verdict == FM_OK) verdict = take_token(l, of, in->now_ns);
-    __atomic_store_n(&l->lock, 0, __ATOMIC_RELEASE);
-    if (verdict == FM_OK && r->free_count == 0) verdict = FM_DROP_ARENA_FULL;
+    fm_unlock(&l->lock);
     return verdict;
 }
 
 static void release(struct fm_road *r, uint32_t slot) {
-    r->arena.state[slot] = FM_FREE;
-    r->free_slots[r->free_count++] = slot;
+    r->plane->arena.state[slot] = FM_FREE;
+    r->slots[r->slot_count++] = slot;
 }
 
 /* Verifies all, gives slots to the fresh ones, decrypts those into their rows. */
 static void open_frames(struct fm_road *r, struct arrivals *in) {
+    struct fm_arena *a = &r->plane->arena;
+    const struct fm_kernels *k = r->plane->kernels;
     size_t kept = 0, all = in->n;
-    fm_link_verify(r->kernels, in->opening, in->n, r->packet_size);
+    fm_link_verify(k, in->opening, in->n, r->plane->packet_size);
     for (size_t i = 0; i < in->n; i++) {
         uint8_t verdict = accept(r, in, i);
         if (verdict != FM_OK) {
             fm_count_drop(r, verdict);
             continue;
         }
-        uint32_t slot = r->free_slots[--r->free_count];
-        r->arena.state[slot] = FM_RECEIVING;
-        r->arena.ingress[slot] = in->link[i];
+        uint32_t slot = r->slots[--r->slot_count]; /* as many were taken as datagrams came */
+        a->state[slot] = FM_RECEIVING;
+        a->ingress[slot] = in->link[i];
         in->opening[kept] = in->opening[i];
         in->opening[kept].row = fm_row(r, slot);
         in->slot[kept++] = slot;
     }
-    if (kept) fm_link_decrypt(r->kernels, in->opening, kept, r->packet_size);
+    if (kept) fm_link_decrypt(k, in->opening, kept, r->plane->packet_size);
     in->n = 0;
     for (size_t i = 0; i < kept; i++) {
         if (in->opening[i].verdict != FM_OK) {
@@ -107,7 +105,7 @@ static void open_frames(struct fm_road *r, struct arrivals *in) {
             release(r, in->slot[i]);
             continue;
         }
-        r->arena.key_slot[in->slot[i]] = fm_row(r, in->slot[i])[FM_FRAME_SEALED_AT];
+        a->key_slot[in->slot[i]] = fm_row(r, in->slot[i])[FM_FRAME_SEALED_AT];
         in->slot[in->n++] = in->slot[i];
     }
     fm_wipe(in->opening, all * sizeof *in->opening); /* batch keys of dropped frames too */
@@ -115,66 +113,83 @@ static void open_frames(struct fm_road *r, struct arrivals *in) {
 
 /* All slots of one live key through unwrap check, replay set and unwrap apply. */
 static void unwrap_with(struct fm_road *r, uint32_t key, const uint32_t *slots, size_t n) {
+    const struct fm_plane *p = r->plane;
     struct fm_unwrap u = {
-        .packets = r->arena.rows + FM_FRAME_PACKET_AT,
-        .stride = r->arena.stride,
-        .payload_size = r->payload_size,
-        .secret = r->snapshot->keys[key].secret,
-        .replay_key = r->replay_key[key],
-        .columns = r->arena.columns,
+        .packets = p->arena.rows + FM_FRAME_PACKET_AT,
+        .stride = p->arena.stride,
+        .payload_size = p->payload_size,
+        .secret = r->view->snapshot->keys[key].secret,
+        .replay_key = p->replay_key[key],
+        .columns = p->arena.columns,
         .scratch = &r->scratch->unwrap,
     };
-    fm_unwrap_check(r->kernels, &u, slots, n);
-    fm_replay_insert(&r->replay[key], r->arena.columns.tag, r->arena.columns.verdict, slots, n);
-    fm_unwrap_apply(r->kernels, &u, slots, n);
+    fm_unwrap_check(p->kernels, &u, slots, n);
+    fm_replay_insert(&p->replay[key], p->arena.columns.tag, p->arena.columns.verdict, slots, n);
+    fm_unwrap_apply(p->kernels, &u, slots, n);
 }
 
 static void unwrap(struct fm_road *r, const struct arrivals *in) {
+    const struct fm_arena *a = &r->plane->arena;
     uint32_t of_key[FM_BATCH_MAX];
-    for (size_t i = 0; i < in->n; i++) r->arena.columns.verdict[in->slot[i]] = FM_DROP_KEY_SLOT;
+    for (size_t i = 0; i < in->n; i++) a->columns.verdict[in->slot[i]] = FM_DROP_KEY_SLOT;
     for (uint32_t key = 0; key < FM_KEYS_MAX; key++) {
-        const struct fm_snapshot_key *live = &r->snapshot->keys[key];
+        const struct fm_snapshot_key *live = &r->view->snapshot->keys[key];
         size_t n = 0;
         if (!live->live) continue;
         for (size_t i = 0; i < in->n; i++)
-            if (r->arena.key_slot[in->slot[i]] == live->key_slot) of_key[n++] = in->slot[i];
+            if (a->key_slot[in->slot[i]] == live->key_slot) of_key[n++] = in->slot[i];
         if (n) unwrap_with(r, key, of_key, n);
     }
 }
 
 /* A payload for this node itself, into the bounded sink. */
 static uint8_t deliver(struct fm_road *r, uint32_t slot) {
-    uint64_t head = *r->sink_head, tail = __atomic_load_n(r->sink_tail, __ATOMIC_ACQUIRE);
-    if (head - tail >= r->sink_capacity) return FM_DROP_SINK_FULL;
-    memcpy(r->sink_rows + (head % r->sink_capacity) * r->payload_size, fm_row(r, slot) + FM_FRAME_PACKET_AT, r->payload_size);
-    __atomic_store_n(r->sink_head, head + 1, __ATOMIC_RELEASE);
+    struct fm_plane *p = r->plane;
+    fm_lock(&p->sink_lock);
+    uint64_t head = *p->sink_head, tail = __atomic_load_n(p->sink_tail, __ATOMIC_ACQUIRE);
+    int fits = head - tail < p->sink_capacity;
+    if (fits) {
+        uint8_t *row = p->sink_rows + (head % p->sink_capacity) * p->payload_size;
+        memcpy(row, fm_row(r, slot) + FM_FRAME_PACKET_AT, p->payload_size);
+        __atomic_store_n(p->sink_head, head + 1, __ATOMIC_RELEASE);
+    }
+    fm_unlock(&p->sink_lock);
+    if (!fits) return FM_DROP_SINK_FULL;
     fm_count_add(r, FM_COUNT_DELIVERED, 1);
     return FM_OK;
 }
 
+/* A place among its class's packets, for all workers together. */
+static uint8_t enter(struct fm_plane *p, uint8_t class_, uint64_t limit) {
+    if (__atomic_fetch_add(&p->pooled[class_], 1, __ATOMIC_RELAXED) < limit) return FM_OK;
+    __atomic_fetch_sub(&p->pooled[class_], 1, __ATOMIC_RELAXED);
+    return FM_DROP_POOL_FULL;
+}
+
 /* Where a forwarded packet goes: its link and class, or a drop. */
 static uint8_t route(struct fm_road *r, uint32_t slot) {
-    struct fm_arena *a = &r->arena;
+    struct fm_arena *a = &r->plane->arena;
+    const struct fm_snapshot_copy *s = r->view->snapshot;
     int to_peer = a->columns.action[slot] == FM_ACTION_FORWARD_PEER;
     uint16_t next = a->columns.next_index[slot];
-    a->link[slot] = to_peer ? fm_lookup_peer(r, a->columns.peer_id + 32 * (size_t)slot) : r->snapshot->routes[next];
-    a->class_[slot] = to_peer ? 0 : (uint8_t)(next % r->snapshot->classes);
+    a->link[slot] = to_peer ? fm_lookup_peer(r->view, a->columns.peer_id + 32 * (size_t)slot) : s->routes[next];
+    a->class_[slot] = to_peer ? 0 : (uint8_t)(next % s->classes);
     if (a->link[slot] == FM_NO_LINK) return FM_DROP_NO_LINK;
-    return r->pooled[a->class_[slot]] < r->snapshot->pool_limit[a->class_[slot]] ? FM_OK : FM_DROP_POOL_FULL;
+    return enter(r->plane, a->class_[slot], s->pool_limit[a->class_[slot]]);
 }
 
 static void pool(struct fm_road *r, uint32_t slot, int64_t now_ns) {
-    struct fm_arena *a = &r->arena;
+    struct fm_arena *a = &r->plane->arena;
     a->arrival_ns[slot] = now_ns;
-    a->deadline_ns[slot] = now_ns + (int64_t)(a->columns.delay[slot] * (double)r->snapshot->mean_delay_ns);
+    a->deadline_ns[slot] = now_ns + (int64_t)(a->columns.delay[slot] * (double)r->view->snapshot->mean_delay_ns);
     __atomic_store_n(&a->state[slot], FM_POOLED, __ATOMIC_RELEASE);
-    r->pooled[a->class_[slot]]++;
-    r->inbox[r->inbox_count++] = slot;
+    fm_count_add(r, FM_COUNT_POOLED, 1);
+    fm_inbox_push(&r->inbox, slot);
 }
 
 static void settle(struct fm_road *r, uint32_t slot, int64_t now_ns) {
-    uint8_t verdict = r->arena.columns.verdict[slot];
-    uint16_t action = r->arena.columns.action[slot];
+    uint8_t verdict = r->plane->arena.columns.verdict[slot];
+    uint16_t action = r->plane->arena.columns.action[slot];
     int forward = action <= FM_ACTION_FORWARD_PEER;
     if (verdict == FM_OK && forward) verdict = route(r, slot);
     else if (verdict == FM_OK && action <= FM_ACTION_DELIVER_REPLY) verdict = deliver(r, slot);
@@ -187,9 +202,28 @@ static void settle(struct fm_road *r, uint32_t slot, int64_t now_ns) {
     release(r, slot);
 }
 
+/* Keeps the first n slots in hand. */
+static void keep_slots(struct fm_road *r, uint32_t n) {
+    if (r->slot_count <= n) return;
+    fm_slots_give(r->plane, r->slots + n, r->slot_count - n);
+    r->slot_count = n;
+}
+
+/* Takes no more datagrams than there are slots for: the pool's limit is kept before the work, not after it. A drain needs
+ * none. */
+static int take_datagrams(struct fm_road *r, int draining) {
+    uint32_t most = r->plane->batch;
+    if (!draining) most = r->slot_count = fm_slots_take(r->plane, r->slots, most);
+    if (!most) return 0;
+    int n = r->io->recv(r->io->context, r->received, most);
+    keep_slots(r, n > 0 ? (uint32_t)n : 0);
+    return n;
+}
+
 int fm_road_receive(struct fm_road *r, int64_t now_ns) {
-    struct arrivals in = {.opening = r->scratch->opening, .now_ns = now_ns};
-    int n = r->io->recv(r->io->context, r->received, r->batch);
+    struct arrivals in = {.opening = r->scratch->opening, .now_ns = now_ns, .draining = r->plane->command->drain != 0};
+    __atomic_store_n(&r->view, __atomic_load_n(&r->plane->view, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+    int n = take_datagrams(r, in.draining);
     if (n <= 0) return n;
     fm_count_add(r, FM_COUNT_RECEIVED, (uint64_t)n);
     r->counters[FM_COUNT_IN_STAGE] = (uint64_t)n;
@@ -204,5 +238,7 @@ int fm_road_receive(struct fm_road *r, int64_t now_ns) {
     r->counters[FM_COUNT_IN_STAGE] = 0;
     fm_road_pass(r, FM_FAIL_POOLED);
     fm_road_commit(r);
+    fm_inbox_show(r);
+    keep_slots(r, 0);
     return n;
 }

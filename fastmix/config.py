@@ -31,6 +31,7 @@ from fastmix.profile import Profile, load_profile
 STRATEGIES = ("poisson", "timed", "size", "threshold", "adaptive", "priority")
 """Names of the strategies that come with fastmix."""
 
+NAP_MOST = timedelta(milliseconds=10)
 TICK_SHARE = 50
 """A tick of the mixer is at most the mean delay over this."""
 
@@ -199,6 +200,16 @@ class MixnodeConfig(_Config):
     """Where to receive, if not at the node's address in the network file (behind NAT: "0.0.0.0:9000")."""
     mixing: MixingConfig = MixingConfig()
     """Strategy and limits."""
+    workers: int = Field(default=1, ge=1, le=16)
+    """Threads that receive and unwrap. One also mixes and sends; several do so beside a mixer."""
+    cores: tuple[int, ...] = Field(default=(), strict=False)
+    """CPU numbers, one for each worker: the worker stays there. Empty: the kernel decides."""
+    priority: int = Field(default=0, ge=-20, le=19)
+    """Niceness of the workers, -20 first; below 0 takes CAP_SYS_NICE or a limit. 0: as the node was started."""
+    nap: Duration = timedelta(microseconds=200)
+    """So long a worker lets datagrams gather after a batch that was not full."""
+    receive_batch: int = Field(default=256, ge=1, le=256)
+    """Datagrams that a worker takes at once, at most."""
     pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
     replay_capacity: int = Field(default=3_000_000, ge=1024, le=1 << 32)
@@ -220,6 +231,10 @@ class MixnodeConfig(_Config):
             raise _refuse(f"mixing.floor {self.mixing.floor} is not below pool_slots {self.pool_slots}: nothing would ever leave")
         if self.mixing.max_batch_size > self.pool_slots:
             raise _refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
+        if self.cores and len(self.cores) != self.workers:
+            raise _refuse(f"cores names {len(self.cores)} CPUs for workers = {self.workers}: name one for each, or none")
+        if self.nap > NAP_MOST:
+            raise _refuse(f"nap {format_duration(self.nap)} is longer than {format_duration(NAP_MOST)}: it would be felt")
         return self
 
     _profile: str = PrivateAttr("")

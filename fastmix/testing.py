@@ -64,7 +64,7 @@ class MemoryNode:
         """A new data plane over memory as it is, as after a kill -9 of the one before."""
         network, seed, batch = self._made_with
         self.plane = DataPlane(
-            network.geometry, self.arena, self.page, self.snapshot, self.io,
+            network.geometry, self.arena, self.page, self.snapshot, [self.io],
             batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=self.number,
         )  # fmt: skip
         self.plane.use_replay(0, self.replay)

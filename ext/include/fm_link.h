@@ -34,10 +34,13 @@ void fm_link_decrypt(const struct fm_kernels *k, struct fm_opening *f, size_t n,
 struct fm_sealing {
     uint8_t *row;                /* key_slot at row + 12, packet at row + 16; becomes the frame, in place */
     const struct fm_root *root;
-    const uint8_t *batch_key;    /* 32, of this step: fm_batch_key */
+    const uint8_t *batch_key;    /* 32, of this step: fm_batch_keys */
     uint32_t receiver_index;
     uint64_t counter;
 };
+/* keys[i] of the step in the first four bytes of counters[i]: FM_COUNTER as it lies in memory. */
+void fm_batch_keys(const struct fm_kernels *k, uint8_t *const *keys, const uint8_t *const *roots,
+                   const uint8_t *const *counters, size_t n);
 void fm_batch_key(const struct fm_kernels *k, uint8_t out[32], const uint8_t root[32], uint32_t step);
 void fm_link_seal(const struct fm_kernels *k, const struct fm_sealing *f, size_t n, size_t packet_size);
 

@@ -9,7 +9,8 @@
 #include "fm_link.h"
 #include "fm_verdict.h"
 
-enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX = 64, FM_NO_LINK = 0xffff };
+enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX = 64, FM_WORKERS_MAX = 16,
+       FM_NO_LINK = 0xffff };
 
 /* Counters, in the order of fastmix/seam/counters.py; drop reasons follow from FM_COUNT_DROPS on, in the order of the
  * verdicts. */
@@ -19,13 +20,19 @@ enum fm_count {
     FM_COUNT_RESTARTS, FM_COUNT_SENDING, FM_COUNT_DROPS /* + verdict - 1 */
 };
 
-/* Two copies and a generation: the data plane writes copy[(generation + 1) & 1], then adds one. copy[generation & 1] is
- * always a consistent
- * set, also after a kill -9; a reader that finds the generation changed reads again. */
+/* Two copies and a generation: a thread writes copy[(generation + 1) & 1], then adds one. copy[generation & 1] is always a
+ * consistent set, also after a kill -9; a reader that finds the generation changed reads again. */
 struct fm_counter_page {
     uint64_t generation;
     uint64_t pad[7];
     uint64_t copy[2][FM_COUNTERS_MAX];
+};
+/* A page for each thread: 0 is the mixer's. Their sum counts; pooled is what a worker has brought in, less what the mixer has
+ * taken out, modulo 2^64. A new data plane writes the sum of page[life & 1] into the other half, then adds one to life. */
+struct fm_counters {
+    uint64_t life;
+    uint64_t pad[7];
+    struct fm_counter_page page[2][FM_WORKERS_MAX + 1];
 };
 
 /* Public state of one link. */

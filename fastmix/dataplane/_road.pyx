@@ -5,8 +5,9 @@ Road: receive → open → unwrap → replay → pool (**here**, ext/road_in.c) 
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
+
+import os
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from fastmix.kernels.isa import active
 
 cdef extern from "fm_road.h" nogil:
     enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
-    enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT
+    enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_WORKERS_MAX
     enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_RESTARTS
     struct fm_kernels:
         pass
     struct fm_io:
         pass
-    struct fm_counter_page:
+    struct fm_counters:
         pass
     struct fm_command:
         pass
@@ -54,30 +55,47 @@ cdef extern from "fm_road.h" nogil:
     struct fm_replay:
         uint32_t *lines
         uint64_t line_count
-    struct fm_lookup:
+    struct fm_view:
         uint64_t seed
+    struct fm_free:
+        uint32_t count
+        uint32_t *slots
+    struct fm_inbox:
+        uint32_t *slots
+        uint32_t mask
     struct fm_road:
-        const fm_kernels *kernels
         const fm_io *io
-        fm_arena arena
         fm_scratch *scratch
-        fm_lookup lookup
+        fm_inbox inbox
+        uint64_t counters[64]
+        int thread_id
+    struct fm_plane:
+        const fm_kernels *kernels
+        fm_arena arena
         fm_link_state *links
         fm_replay replay[3]
         uint8_t replay_key[3][32]
-        fm_counter_page *page
+        fm_counters *counters
         const fm_command *command
         uint64_t *sink_head
         const uint64_t *sink_tail
         uint8_t *sink_rows
-        uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch, free_count, inbox_count
+        uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch
         int64_t tick_ns, nap_ns
-        uint32_t *free_slots
-        uint32_t *inbox
-        uint64_t counters[64]
+        fm_road *roads
+        uint32_t road_count
+        fm_view views[2]
+        fm_free free
         uint32_t fail_place, fail_after
-    void fm_road_recover(fm_road *r)
-    void fm_road_adopt(fm_road *r, const fm_snapshot_copy *s)
+    fm_plane *fm_plane_new(uint32_t road_count)
+    void fm_plane_free(fm_plane *p)
+    void fm_plane_recover(fm_plane *p)
+    int fm_plane_adopt(fm_plane *p, const fm_snapshot_copy *s)
+    int fm_plane_adopted(const fm_plane *p)
+    int fm_plane_start(fm_plane *p)
+    void fm_plane_stop(fm_plane *p)
+    void fm_plane_wait(fm_plane *p, int64_t until_ns)
+    uint32_t fm_plane_inbox(fm_plane *p, uint32_t *slots, uint32_t n)
     int fm_road_receive(fm_road *r, int64_t now_ns)
     void fm_road_run(fm_road *r, int64_t until_ns)
     void fm_road_leave(fm_road *r, const uint32_t *slots, uint32_t n)
@@ -103,6 +121,7 @@ cdef extern from *:
         AT(fm_snapshot_copy, routes), AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
     static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy),
         {"", sizeof(struct fm_snapshot)}};
+    static const struct fm_offset counters[] = {AT(fm_counters, life), AT(fm_counters, page), {"", sizeof(struct fm_counters)}};
     static const struct fm_offset command[] = {AT(fm_command, drain), AT(fm_command, wake), {"", sizeof(struct fm_command)}};
     """
     struct fm_offset:
@@ -112,8 +131,8 @@ cdef extern from *:
     const fm_offset snapshot_link[1]
     const fm_offset snapshot_copy[1]
     const fm_offset snapshot[1]
+    const fm_offset counters[1]
     const fm_offset command[1]
-    size_t road_size "sizeof(struct fm_road)"
     size_t scratch_bytes "sizeof(struct fm_scratch)"
 
 
@@ -130,7 +149,7 @@ cdef dict _read(const fm_offset *entries):
 def layouts():
     """Offsets of the shared C structures by name and field; the empty field is the size."""
     return {"link_state": _read(link_state), "snapshot_link": _read(snapshot_link), "snapshot_copy": _read(snapshot_copy),
-            "snapshot": _read(snapshot), "command": _read(command)}
+            "snapshot": _read(snapshot), "counters": _read(counters), "command": _read(command)}
 
 
 def column_sizes():
@@ -159,46 +178,56 @@ def scratch_size():
     return scratch_bytes
 
 
+def road_count(workers):
+    """Roads of so many workers: one of two or more has a road of its own beside the mixer's."""
+    return workers + 1 if workers > 1 else 1
+
+
 cdef uintptr_t _address(array) except 0:
     return array.ctypes.data
 
 
 cdef class Road:
-    """One worker's road over shared arrays, all of which it keeps alive.
+    """The roads of all threads of a data plane over shared arrays, all of which it keeps alive.
 
-    arena: the arrays of `fastmix.seam.memory.arena_sections`; page: those of `page_sections`; io_address: address of a
-    `struct fm_io`; scratch: locked u8 array of `scratch_size()` zero bytes; batch: datagrams a receive call, 1..256.
+    arena: the arrays of `fastmix.seam.memory.arena_sections`; page: those of `page_sections`; io_addresses: of a
+    `struct fm_io` for each worker; the mixer sends through the first. A single worker is the mixer too; several have threads of
+    their own. scratch: locked u8[road_count(workers), scratch_size()], all zero; batch: datagrams a receive call, 1..256.
     """
 
-    cdef fm_road *road
+    cdef fm_plane *plane
     cdef dict kept
     cdef object inbox
 
-    def __cinit__(self, *args, **kwargs):
-        self.road = <fm_road *>calloc(1, road_size)
-        if self.road is NULL:
+    def __cinit__(self, geometry, other_frame_size, arena, page, io_addresses, *args, **kwargs):
+        if not 1 <= len(io_addresses) <= FM_WORKERS_MAX:
+            raise ValueError(f"{len(io_addresses)} workers: use 1 to {FM_WORKERS_MAX}")
+        self.plane = fm_plane_new(<uint32_t>road_count(len(io_addresses)))
+        if self.plane is NULL:
             raise MemoryError("road state")
 
     def __dealloc__(self):
-        free(self.road)
+        if self.plane is not NULL:
+            fm_plane_stop(self.plane)
+        fm_plane_free(self.plane)
 
-    def __init__(self, geometry, other_frame_size, arena, page, io_address, scratch, *, batch=256, tick_ns=1_000_000,
+    def __init__(self, geometry, other_frame_size, arena, page, io_addresses, scratch, *, batch=256, tick_ns=1_000_000,
                  nap_ns=200_000, lookup_seed=0):
         if not 1 <= batch <= FM_BATCH_MAX:
             raise ValueError(f"batch {batch} is out of range: use 1 to {FM_BATCH_MAX}")
-        self.road.kernels = <const fm_kernels *><uintptr_t>active().address
-        self.road.io = <const fm_io *><uintptr_t>io_address
+        self.plane.kernels = <const fm_kernels *><uintptr_t>active().address
         self.kept = {"arena": arena, "page": page, "scratch": scratch}
-        self.road.scratch = <fm_scratch *>_address(scratch)
         self._bind_arena(geometry, arena)
         self._bind_page(page)
-        self._bind_private(geometry, len(arena["state"]), batch)
-        self.road.other_frame_size = other_frame_size
-        self.road.tick_ns, self.road.nap_ns = tick_ns, nap_ns
-        self.road.lookup.seed = lookup_seed
+        self._bind_plane(geometry, len(arena["state"]))
+        self.plane.other_frame_size = other_frame_size
+        self.plane.tick_ns, self.plane.nap_ns, self.plane.batch = tick_ns, nap_ns, batch
+        self.plane.views[0].seed = self.plane.views[1].seed = lookup_seed
+        for at in range(self.plane.road_count):
+            self._bind_road(at, io_addresses[max(at - 1, 0)], scratch[at])
 
     cdef _bind_arena(self, geometry, arena):
-        cdef fm_arena *a = &self.road.arena
+        cdef fm_arena *a = &self.plane.arena
         a.rows = <uint8_t *>_address(arena["rows"])
         a.stride = geometry.row_stride
         a.capacity = len(arena["state"])
@@ -216,26 +245,32 @@ cdef class Road:
         a.columns.peer_id = <uint8_t *>_address(arena["peer_id"])
         a.columns.surb_id = <uint8_t *>_address(arena["surb_id"])
         a.columns.tag = <uint8_t *>_address(arena["tag"])
-        self.road.sink_rows = <uint8_t *>_address(arena["sink_rows"])
-        self.road.sink_capacity = len(arena["sink_rows"]) // geometry.payload_size
+        self.plane.sink_rows = <uint8_t *>_address(arena["sink_rows"])
+        self.plane.sink_capacity = len(arena["sink_rows"]) // geometry.payload_size
 
     cdef _bind_page(self, page):
-        cdef fm_road *r = self.road
-        r.links = <fm_link_state *>_address(page["links"])
-        r.page = <fm_counter_page *>_address(page["counters"])
-        r.command = <const fm_command *>_address(page["command"])
-        r.sink_head = <uint64_t *>_address(page["sink"])
-        r.sink_tail = r.sink_head + 1
+        cdef fm_plane *p = self.plane
+        p.links = <fm_link_state *>_address(page["links"])
+        p.counters = <fm_counters *>_address(page["counters"])
+        p.command = <const fm_command *>_address(page["command"])
+        p.sink_head = <uint64_t *>_address(page["sink"])
+        p.sink_tail = p.sink_head + 1
 
-    cdef _bind_private(self, geometry, capacity, batch):
-        cdef fm_road *r = self.road
+    cdef _bind_plane(self, geometry, capacity):
+        cdef fm_plane *p = self.plane
         free_slots = np.zeros(capacity, np.uint32)
         self.inbox = np.zeros(capacity, np.uint32)
         self.kept["free_slots"] = free_slots
-        r.packet_size, r.payload_size, r.frame_size = geometry.packet_size, geometry.payload_size, geometry.frame_size
-        r.free_slots = <uint32_t *>_address(free_slots)
-        r.inbox = <uint32_t *>_address(self.inbox)
-        r.batch = batch
+        p.packet_size, p.payload_size, p.frame_size = geometry.packet_size, geometry.payload_size, geometry.frame_size
+        p.free.slots = <uint32_t *>_address(free_slots)
+
+    cdef _bind_road(self, uint32_t at, uintptr_t io_address, scratch):
+        cdef fm_road *r = &self.plane.roads[at]
+        inbox = np.zeros(1 << (self.plane.arena.capacity - 1).bit_length(), np.uint32)
+        self.kept["inbox", at] = inbox
+        r.io = <const fm_io *>io_address
+        r.scratch = <fm_scratch *>_address(scratch)
+        r.inbox.slots, r.inbox.mask = <uint32_t *>_address(inbox), <uint32_t>len(inbox) - 1
 
     def use_replay(self, int key, lines, replay_key):
         """Gives key number `key` (0..2) its replay set: `lines` u32[m, 16], 64-byte aligned, and its 32-byte replay key."""
@@ -243,74 +278,105 @@ cdef class Road:
         if not 0 <= key < FM_KEYS_MAX or len(secret) != 32:
             raise ValueError(f"replay set of key {key}: the key must be 0..{FM_KEYS_MAX - 1}, its replay key 32 bytes")
         self.kept["replay", key] = lines
-        self.road.replay[key].lines = <uint32_t *>_address(lines)
-        self.road.replay[key].line_count = len(lines)
-        memcpy(self.road.replay_key[key], &secret[0], 32)
+        self.plane.replay[key].lines = <uint32_t *>_address(lines)
+        self.plane.replay[key].line_count = len(lines)
+        memcpy(self.plane.replay_key[key], &secret[0], 32)
 
     def recover(self):
         """Repairs arena and counters after whatever came before, and fills the inbox with the slots that are pooled."""
         with nogil:
-            fm_road_recover(self.road)
+            fm_plane_recover(self.plane)
 
     def adopt(self, copy):
-        """Takes one copy of the snapshot (an array of one `SNAPSHOT_COPY`) as current."""
-        self.kept["snapshot"] = copy
-        fm_road_adopt(self.road, <const fm_snapshot_copy *>_address(copy))
+        """Takes one copy of the snapshot (an array of one `SNAPSHOT_COPY`) as current. False, and not taken, while a worker still
+        uses the one before the last: ask again later."""
+        if not fm_plane_adopt(self.plane, <const fm_snapshot_copy *>_address(copy)):
+            return False
+        self.kept["before"], self.kept["snapshot"] = self.kept.get("snapshot"), copy
+        return True
+
+    @property
+    def adopted(self):
+        """True if every thread uses the snapshot that was adopted last: the one before may be written."""
+        return bool(fm_plane_adopted(self.plane))
+
+    def start(self):
+        """Starts the workers' threads; their ids, none for a single thread. Raises `OSError`, and none runs."""
+        cdef int error = fm_plane_start(self.plane)
+        if error:
+            raise OSError(error, f"worker thread: {os.strerror(error)}")
+        return [self.plane.roads[at].thread_id for at in range(1, self.plane.road_count)]
+
+    def stop(self):
+        """Ends the workers' threads; returns when they have ended."""
+        with nogil:
+            fm_plane_stop(self.plane)
 
     def receive(self, int64_t now_ns):
-        """One receive call and all that follows up to the pool. Returns datagrams received; raises `OSError`."""
-        cdef int n
-        with nogil:
-            n = fm_road_receive(self.road, now_ns)
-        if n < 0:
-            raise OSError(-n, "receive")
-        return n
+        """One receive call of each road that receives and all that follows up to the pool. Returns datagrams received; raises
+        `OSError`. Not while workers run."""
+        cdef int n, received = 0
+        cdef uint32_t at
+        for at in range(1 if self.plane.road_count > 1 else 0, self.plane.road_count):
+            with nogil:
+                n = fm_road_receive(&self.plane.roads[at], now_ns)
+            if n < 0:
+                raise OSError(-n, "receive")
+            received += n
+        return received
 
     def run(self, int64_t until_ns):
-        """Receives until `until_ns` (CLOCK_MONOTONIC), a tick after something was pooled, or a change of the command's wake
-        word."""
+        """A single thread receives, a mixer beside workers waits: until `until_ns` (CLOCK_MONOTONIC), a tick after something was
+        pooled, or a change of the command's wake word."""
         with nogil:
-            fm_road_run(self.road, until_ns)
+            if self.plane.road_count == 1:
+                fm_road_run(self.plane.roads, until_ns)
+            else:
+                fm_plane_wait(self.plane, until_ns)
 
     def take_inbox(self):
         """The slots pooled since the last call, as u32[k]."""
-        taken = self.inbox[: self.road.inbox_count].copy()
-        self.road.inbox_count = 0
-        return taken
+        cdef uint32_t[::1] inbox = self.inbox
+        return self.inbox[: fm_plane_inbox(self.plane, &inbox[0], <uint32_t>len(inbox))].copy()
 
     def leave(self, const uint32_t[::1] slots):
         """Seals and sends pooled slots, those of one link side by side."""
         cdef uint32_t n = <uint32_t>len(slots)
         if n:
             with nogil:
-                fm_road_leave(self.road, &slots[0], n)
+                fm_road_leave(self.plane.roads, &slots[0], n)
 
     def drop(self, const uint32_t[::1] slots, uint8_t verdict):
         """Ends pooled slots with a drop."""
         cdef uint32_t n = <uint32_t>len(slots)
         if n:
             with nogil:
-                fm_road_drop(self.road, &slots[0], n, verdict)
+                fm_road_drop(self.plane.roads, &slots[0], n, verdict)
 
     def note(self, *, released_below_floor, strategy_faults, kernel_drops):
         """Sets the counters that Python keeps, and publishes."""
-        self.road.counters[FM_COUNT_RELEASED_BELOW_FLOOR] = released_below_floor
-        self.road.counters[FM_COUNT_STRATEGY_FAULTS] = strategy_faults
-        self.road.counters[FM_COUNT_KERNEL_DROPS] = kernel_drops
-        fm_road_commit(self.road)
+        cdef fm_road *r = self.plane.roads
+        r.counters[FM_COUNT_RELEASED_BELOW_FLOOR] = released_below_floor
+        r.counters[FM_COUNT_STRATEGY_FAULTS] = strategy_faults
+        r.counters[FM_COUNT_KERNEL_DROPS] = kernel_drops
+        fm_road_commit(r)
 
     def count_restart(self):
         """Counts a start of a data plane over memory that another one has used."""
-        self.road.counters[FM_COUNT_RESTARTS] += 1
-        fm_road_commit(self.road)
+        self.plane.roads.counters[FM_COUNT_RESTARTS] += 1
+        fm_road_commit(self.plane.roads)
 
     def kill_at(self, place, after):
         """Tests only: the process kills itself when `place` (1 received, 2 opened, 3 pooled, 4 leaving, 5 sealed, 6 sent, 7
-        committed) is
-        passed for the `after`-th time."""
-        self.road.fail_place, self.road.fail_after = place, after
+        committed) is passed for the `after`-th time, by whichever thread."""
+        self.plane.fail_place, self.plane.fail_after = place, after
+
+    @property
+    def private_size(self):
+        """Bytes of memory of its own, without scratch: the lists of free and of pooled slots."""
+        return 4 * (self.plane.road_count * (self.plane.roads.inbox.mask + 1) + 2 * self.plane.arena.capacity)
 
     @property
     def free_count(self):
         """Free slots."""
-        return self.road.free_count
+        return self.plane.free.count

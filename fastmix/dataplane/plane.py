@@ -7,12 +7,13 @@ machine's clock, the in-memory network of `fastmix.testing` with rings and a vir
 import logging
 import mmap
 import pickle
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmix.dataplane._road import Road, scratch_size
+from fastmix.dataplane._road import Road, road_count, scratch_size
 from fastmix.dataplane.entropy import Entropy
 from fastmix.dataplane.pool import Pool
 from fastmix.dataplane.replay_set import ReplaySet
@@ -52,23 +53,28 @@ class DatagramIo(Protocol):
 
 
 class DataPlane:
-    """One worker and the mixer over shared memory.
+    """Workers and the mixer over shared memory.
 
-    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; io: sockets or rings behind
-    a `struct fm_io`, whose address it names. The
-    page's `mixing` section must hold a strategy. Call `recover`, `adopt`, then `mix` after each receiving.
+    arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; ios: for each worker, sockets or
+    rings behind a `struct fm_io`, whose address it names. A single worker is this thread: it receives and mixes in turn. Several
+    have threads of their own, from `start` to `stop`, which never hold the GIL. The page's `mixing` section must hold a strategy.
+    Call `recover`, `adopt`, then `mix` after each receiving.
     """
 
     def __init__(
-        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, io: DatagramIo, *,
-        batch: int = 256, tick_ns: int = 1_000_000, entropy: Entropy | None = None, lookup_seed: int = 0,
+        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, ios: Sequence[DatagramIo], *,
+        batch: int = 256, tick_ns: int = 1_000_000, nap_ns: int = 200_000, entropy: Entropy | None = None, lookup_seed: int = 0,
     ) -> None:  # fmt: skip
         self.arena, self.page, self.snapshot = arena, page, snapshot
         other = next(g for g in GEOMETRIES.values() if g.name != geometry.name)
-        self.io = io
+        self.ios = tuple(ios)
+        roads, size = road_count(len(self.ios)), scratch_size()
+        self.scratch_size = roads * size
+        self.replay_size = 0
         self.road = Road(
-            geometry, other.frame_size, arena, page, io.address, private_bytes(scratch_size()), batch=batch, tick_ns=tick_ns,
-            lookup_seed=lookup_seed,
+            geometry, other.frame_size, arena, page, [io.address for io in self.ios],
+            private_bytes(roads * size).reshape(roads, size),
+            batch=batch, tick_ns=tick_ns, nap_ns=nap_ns, lookup_seed=lookup_seed,
         )  # fmt: skip
         self.tick_ns = tick_ns
         self.kernel_drops = 0
@@ -89,22 +95,41 @@ class DataPlane:
     def use_replay(self, key: int, replay: ReplaySet) -> None:
         """The replay set of one of the snapshot's keys."""
         self.road.use_replay(key, replay.lines, replay.replay_key)
+        self.replay_size += replay.lines.nbytes
 
     def adopt(self) -> bool:
-        """Takes the snapshot if control has published a new one. Between batches only."""
+        """Takes the snapshot if control has published a new one; workers follow before their next batch. `page` names the
+        generation that all threads use: control leaves the copy before that one alone."""
         generation = int(self.snapshot["snapshot"]["generation"][0])
+        if self.snapshot_generation and self.road.adopted:
+            self.page["process"]["adopted"] = self.snapshot_generation
         if generation == self.snapshot_generation:
             return False
-        self.road.adopt(self.snapshot["snapshot"]["copy"][0, generation & 1 : (generation & 1) + 1])
+        if not self.road.adopt(self.snapshot["snapshot"]["copy"][0, generation & 1 : (generation & 1) + 1]):
+            return False
         self.snapshot_generation = generation
         return True
+
+    def start(self) -> list[int]:
+        """Lets the workers receive, where there are several; their thread ids. `OSError` where threads cannot be had."""
+        return self.road.start()
+
+    def stop(self) -> bool:
+        """Ends the workers' threads. True if they had pooled nothing more; else the pool has it now."""
+        self.road.stop()
+        return not self._take_in()
+
+    def _take_in(self) -> int:
+        """From the workers into the pool; how many."""
+        slots = self.road.take_inbox()
+        if len(slots):
+            self.pool.add(slots)
+        return len(slots)
 
     def mix(self, now_ns: int) -> int:
         """The mixer: takes in what was pooled, lets go what is due. Returns how many left."""
         self._follow_mixing()
-        slots = self.road.take_inbox()
-        if len(slots):
-            self.pool.add(slots)
+        self._take_in()
         left = self._let_go(now_ns)
         if now_ns >= self._drain_end_ns:
             while self._let_go(now_ns):
@@ -131,9 +156,7 @@ class DataPlane:
 
     def drop_rest(self) -> None:
         """Ends what still waits with `drop_drained`."""
-        slots = self.road.take_inbox()
-        if len(slots):
-            self.pool.add(slots)
+        self._take_in()
         self.road.drop(self.pool.drop_all(), Verdict.DROP_DRAINED)
         self.publish()
 

@@ -19,26 +19,25 @@ class Verdict(IntEnum):
     DROP_LINK_RATE = 7
     DROP_LINK_EXHAUSTED = 8
     DROP_LINK_FLAGS = 9
-    DROP_ARENA_FULL = 10
-    DROP_DRAINING = 11
-    DROP_KEY_SLOT = 12
-    DROP_KX_NON_CANONICAL = 13
-    DROP_KX_LOW_ORDER = 14
-    DROP_MAC = 15
-    DROP_REPLAY = 16
-    DROP_REPLAY_FULL = 17
-    DROP_ACTION = 18
-    DROP_PAYLOAD_TAG = 19
-    DROP_SINK_FULL = 20
-    DROP_POOL_FULL = 21
-    DROP_NO_LINK = 22
-    DROP_NO_ADDRESS = 23
-    DROP_LINK_STALLED = 24
-    DROP_SEND = 25
-    DROP_DRAINED = 26
-    DROP_CRASH = 27
-    DROP_UNKNOWN_SURB = 28
-    DROP_MESSAGE_FORMAT = 29
+    DROP_DRAINING = 10
+    DROP_KEY_SLOT = 11
+    DROP_KX_NON_CANONICAL = 12
+    DROP_KX_LOW_ORDER = 13
+    DROP_MAC = 14
+    DROP_REPLAY = 15
+    DROP_REPLAY_FULL = 16
+    DROP_ACTION = 17
+    DROP_PAYLOAD_TAG = 18
+    DROP_SINK_FULL = 19
+    DROP_POOL_FULL = 20
+    DROP_NO_LINK = 21
+    DROP_NO_ADDRESS = 22
+    DROP_LINK_STALLED = 23
+    DROP_SEND = 24
+    DROP_DRAINED = 25
+    DROP_CRASH = 26
+    DROP_UNKNOWN_SURB = 27
+    DROP_MESSAGE_FORMAT = 28
 
     @property
     def label(self) -> str:
@@ -62,7 +61,6 @@ SENTENCES = {
     Verdict.DROP_LINK_RATE: "The peer sends more than its link may carry.",
     Verdict.DROP_LINK_EXHAUSTED: "Step or sequence number of the link root reached 2^31: the link needs a new root.",
     Verdict.DROP_LINK_FLAGS: "The opened frame has flags or padding that are not zero.",
-    Verdict.DROP_ARENA_FULL: "No free slot was left in the arena.",
     Verdict.DROP_DRAINING: "The node is draining and takes nothing new.",
     Verdict.DROP_KEY_SLOT: "The node holds no mix key of the frame's key slot.",
     Verdict.DROP_KX_NON_CANONICAL: "kx_public is not the canonical encoding of a field element.",

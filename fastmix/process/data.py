@@ -1,12 +1,14 @@
 """The data-plane process: adopts sockets and memory, then receives and mixes until it has drained.
 
-Forked by the parent, which has imported and compiled all of it. One Python thread; the road runs without the GIL.
+Forked by the parent, which has imported and compiled all of it. One Python thread, which mixes. With one worker it also receives;
+several are threads of C that never meet the GIL.
 """
 
 import logging
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +20,11 @@ from fastmix.config import MixnodeConfig
 from fastmix.dataplane.plane import DataPlane
 from fastmix.dataplane.replay_set import marker_of, open_replay_set
 from fastmix.errors import FastmixError
+from fastmix.files.durations import duration_ns
 from fastmix.files.private import lock, open_private
 from fastmix.network import Network
 from fastmix.process.mixing import tick_of
+from fastmix.process.placement import place_threads
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.lifeline import keep_unseen, set_lifeline, set_timer_slack
 from fastmix.seam.logs import configure_logs
@@ -76,6 +80,8 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
         plane = make_plane(setup, snapshot)
         if setup.hook:
             setup.hook(plane)
+        threads = plane.start()
+        place_threads(threads or [threading.get_native_id()], setup.config.cores, setup.config.priority)
         page["process"]["data_pid"] = os.getpid()
         page["process"]["ready"] = 1
         carry(plane, setup)
@@ -139,22 +145,36 @@ def wait_for_snapshot(page: Region, snapshot: Region) -> bool:
 def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     """The data plane over what the parent made and control published, in whatever state it was left."""
     counters = CounterPage(setup.page.bytes("counters")).read()
+    config, geometry = setup.config, setup.network.geometry
+    ios = [setup.endpoint.io(row_size=geometry.frame_size, batch=config.receive_batch) for _ in range(config.workers)]
     plane = DataPlane(
-        setup.network.geometry, setup.arena, setup.page, snapshot,
-        setup.endpoint.io(row_size=setup.network.geometry.frame_size),
-        tick_ns=tick_of(setup.network.mean_delay_ns), lookup_seed=int.from_bytes(os.urandom(8), "little"),
+        geometry, setup.arena, setup.page, snapshot, ios, batch=config.receive_batch,
+        tick_ns=tick_of(setup.network.mean_delay_ns), nap_ns=duration_ns(config.nap),
+        lookup_seed=int.from_bytes(os.urandom(8), "little"),
     )  # fmt: skip
     copy = snapshot["snapshot"]["copy"][0, int(snapshot["snapshot"]["generation"][0]) & 1]
     secret = bytearray(np.ascontiguousarray(copy["keys"]["secret"][0]).tobytes())
     public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
     secret[:] = bytes(32)
-    config = setup.config
     plane.use_replay(0, open_replay_set(config.state_dir, public, config.replay_capacity, marker_of(config.secret_file)))
     plane.recover(counters)
     if setup.page["process"]["ready"][0]:
         plane.road.count_restart()
     plane.adopt()
+    tell_memory(plane, setup, snapshot)
     return plane
+
+
+def tell_memory(plane: DataPlane, setup: NodeSetup, snapshot: Region) -> None:
+    """One line with all that was allocated: there will not be more."""
+    config, frame_size = setup.config, setup.network.geometry.frame_size
+    log.info(
+        "memory, all of it from the start: arena of %d slots %.1f MB, receive rings %.1f MB, keys and scratch %.1f MB, "
+        "lists %.1f MB, replay set %.1f MB, socket buffers up to %.1f MB",
+        config.pool_slots, setup.arena.size / 1e6, config.workers * config.receive_batch * frame_size / 1e6,
+        (snapshot.size + plane.scratch_size) / 1e6, plane.road.private_size / 1e6, plane.replay_size / 1e6,
+        2 * config.receive_buffer / 1e6,
+    )  # fmt: skip
 
 
 def carry(plane: DataPlane, setup: NodeSetup) -> None:
@@ -176,7 +196,7 @@ def carry(plane: DataPlane, setup: NodeSetup) -> None:
             plane.drop_rest()
         if plane.mix(now_ns):
             setup.page["process"]["last_batch_ns"] = time.time_ns()
-        if draining and not len(plane.pool):
+        if draining and not len(plane.pool) and plane.stop():
             finish(plane, setup)
             return
         plane.road.run(min(plane.next_due_ns(now_ns), now_ns + LOOK_NS))

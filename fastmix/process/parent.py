@@ -28,6 +28,7 @@ from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data
 from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
+from fastmix.process.placement import check_cores
 from fastmix.process.swap import check_swap
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.lifeline import end_at_once, keep_unseen
@@ -96,6 +97,7 @@ class Parent:
         self.give_up_at = math.inf
         self.network = Network.load(config.network)
         self.network.node(config.number)
+        check_cores(config.cores)
         self._prepare_state_dir()
         blob = mixing_blob(config.mixing, self.network, config.number)
         host, port = config.listen_address or self.network.node(config.number).address

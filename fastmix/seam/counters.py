@@ -1,8 +1,9 @@
-"""Counters: their names, their order, and the page that shows them.
+"""Counters: their names, their order, and the pages that show them.
 
-The page holds two copies and a generation. The data plane writes the copy that is not current, then adds one to the
-generation, so
-the current copy is a consistent set at any moment, also after a kill -9. The C side is `struct fm_counter_page`.
+Each thread of a data plane has a page: two copies and a generation. It writes the copy that is not current, then adds one to
+the generation, so the current copy is a consistent set at any moment, also after a kill -9. The sum of the pages counts, modulo
+2^64 (`pooled` is what workers have brought in, less what the mixer has taken out). Each life of the data plane writes one half
+of the pages, in turn, beginning with the sum of the other half. The C side is `struct fm_counters`.
 """
 
 import numpy as np
@@ -26,19 +27,26 @@ COUNTERS = (
 )
 COUNTERS_MAX = 64
 COUNTER_AT = {name: at for at, name in enumerate(COUNTERS)}
+WORKERS_MAX = 16
 COUNTER_PAGE = np.dtype([("generation", "<u8"), ("pad", "<u8", 7), ("copy", "<u8", (2, COUNTERS_MAX))])
+COUNTER_PAGES = np.dtype([("life", "<u8"), ("pad", "<u8", 7), ("page", COUNTER_PAGE, (2, WORKERS_MAX + 1))])
 
 
 class CounterPage:
-    """Reads the counters of one worker from shared memory. `buffer` begins with a `COUNTER_PAGE`."""
+    """Reads the counters of a data plane from shared memory. `buffer` begins with a `COUNTER_PAGES`."""
 
     def __init__(self, buffer: memoryview) -> None:
-        self.record = np.frombuffer(buffer, COUNTER_PAGE, 1)
+        self.record = np.frombuffer(buffer, COUNTER_PAGES, 1)
 
     def read(self) -> dict[str, int]:
-        """A consistent set of all counters, by name."""
+        """A consistent set of all counters, by name: what every thread showed at one moment."""
         while True:
-            generation = int(self.record["generation"][0])
-            values = self.record["copy"][0, generation & 1].tolist()
-            if int(self.record["generation"][0]) == generation:
-                return dict(zip(COUNTERS, values, strict=False))
+            life = int(self.record["life"][0])
+            pages = self.record["page"][0, life & 1]
+            generations = pages["generation"].copy()
+            values = pages["copy"][_EACH, generations & np.uint64(1)].sum(axis=0)
+            if (pages["generation"] == generations).all() and int(self.record["life"][0]) == life:
+                return dict(zip(COUNTERS, values.tolist(), strict=False))
+
+
+_EACH = np.arange(WORKERS_MAX + 1)

@@ -4,6 +4,7 @@ offsets at import."""
 import numpy as np
 
 from fastmix.packet.geometry import WINDOW_SIZE
+from fastmix.seam.counters import COUNTER_PAGES
 
 LINKS_MAX = 1024
 KEYS_MAX = 3
@@ -60,6 +61,7 @@ SHARED = {
     "snapshot_link": SNAPSHOT_LINK,
     "snapshot_copy": SNAPSHOT_COPY,
     "snapshot": SNAPSHOT,
+    "counters": COUNTER_PAGES,
     "command": COMMAND,
 }
 """Structures whose sizes and field offsets are compared with C."""

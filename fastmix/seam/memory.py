@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastmix.packet.geometry import Geometry
 from fastmix.packet.slots import SLOT_COLUMNS
-from fastmix.seam.counters import COUNTER_PAGE
+from fastmix.seam.counters import COUNTER_PAGES
 from fastmix.seam.layout import COMMAND, LINK_STATE, LINKS_MAX, SNAPSHOT
 
 MIXING_BLOB_SIZE = 65536
@@ -41,6 +41,7 @@ PROCESS_WORDS = np.dtype(
     [
         ("started_ns", "<i8"),
         ("last_batch_ns", "<i8"),
+        ("adopted", "<u8"),
         ("ready", "<u4"),
         ("drained", "<u4"),
         ("data_pid", "<i4"),
@@ -50,9 +51,10 @@ PROCESS_WORDS = np.dtype(
         ("isa", "S16"),
     ]
 )
-"""`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `drained`: the data
-plane says that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one
-core can do with the kernels of `isa`, as the parent has measured it at the start."""
+"""`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `adopted`: generation
+of the snapshot that all threads of the data plane use, so that the copy before may be written; `drained`: the data plane says
+that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one core can do with
+the kernels of `isa`, as the parent has measured it at the start."""
 ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 
@@ -62,7 +64,7 @@ Sections = list[tuple[str, np.dtype[Any], int]]
 def page_sections() -> Sections:
     """Everything small that both planes see: counters, commands, link states and whose they are, the words of the sink."""
     return [
-        ("counters", COUNTER_PAGE, 1),
+        ("counters", COUNTER_PAGES, 1),
         ("command", COMMAND, 1),
         ("process", PROCESS_WORDS, 1),
         ("sink", SINK_WORDS, 1),

@@ -127,26 +127,32 @@ def test_flags_and_padding() -> None:
     assert rig.receive(*frames) == only(Verdict.DROP_LINK_FLAGS, 3)
 
 
-def test_full_arena_and_full_pool() -> None:
-    """An eighth of the slots is kept for the road: of 32 at once, 16 get a slot, 14 of these a place in the pool."""
+def test_a_full_pool() -> None:
+    """An eighth of 16 slots is kept free. No more datagrams are taken than fit: the others wait until there is room."""
     rig = Rig(options={"pool_slots": 16})
-    assert rig.receive(*rig.frames(32)) == {"drop_arena_full": 16, "drop_pool_full": 2}
+    assert rig.receive(*rig.frames(32)) == {}
     assert rig.node.metrics().pooled == 14
-    assert len(rig.leave()) == 14
-    assert rig.receive(*rig.frames(5)) == {"drop_arena_full": 16, "drop_pool_full": 2}
+    assert rig.node.io.waiting == 18
+    assert len(rig.step(1_000_000_000)) == 14
+    assert rig.receive() == {}
+    assert rig.node.io.waiting == 4
+    assert len(rig.leave()) == 18
+    assert rig.node.metrics().received == 32
 
 
 def test_each_class_has_its_share_of_the_pool() -> None:
-    """Of 64 slots 56 may be pooled, 28 of each of two classes: one class cannot crowd out the other."""
+    """Of 64 slots 56 may be pooled, 28 of each of two classes: one class cannot crowd out the other. Where both are full
+    nothing is taken any more."""
     rig = Rig(plan=small_plan(classes=2), options={"pool_slots": 64})
     assert rig.receive(*rig.frames(40, b"\x04\0")) == only(Verdict.DROP_POOL_FULL, 12)
-    assert rig.receive(*rig.frames(30, b"\x05\0")) == only(Verdict.DROP_POOL_FULL, 14)
-    assert rig.receive(*rig.frames(1, b"\x04\0")) == only(Verdict.DROP_POOL_FULL, 15)
+    assert rig.receive(*rig.frames(30, b"\x05\0")) == only(Verdict.DROP_POOL_FULL, 12)
+    assert rig.receive(*rig.frames(1, b"\x04\0")) == only(Verdict.DROP_POOL_FULL, 12)
+    assert rig.node.io.waiting == 3
     left = rig.leave()
-    assert len(left) == 56
+    assert len(left) == 59
     assert {to for to, _ in left} == {DOWNSTREAM}
     rig.receive(*rig.frames(28, b"\x04\0"))
-    assert rig.drops() == only(Verdict.DROP_POOL_FULL, 15)
+    assert rig.drops() == only(Verdict.DROP_POOL_FULL, 12)
 
 
 def test_every_verdict_of_a_node_has_its_test() -> None:
