@@ -40,15 +40,21 @@ def roots_of(plan: NetworkPlan, me: End) -> list[LinkRoot]:
 
 
 class MemoryNode:
-    """One data plane between rings. Everything but sockets, processes and disk is the node's own."""
+    """One data plane between rings. Everything but sockets, processes and disk is the node's own.
+
+    `ios`: the rings of each worker; what leaves, leaves through `io`, the first's. Workers get no threads here: `step` lets each
+    of them receive in turn.
+    """
 
     def __init__(
         self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096,
         replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16, client_rate: int = 0,
+        workers: int = 1,
     ) -> None:  # fmt: skip
         network = plan.network
         self.number, self.address = number, network.node(number).address
-        self.io = MemoryIo(ring_size, network.geometry.frame_size + 64)
+        self.ios = [MemoryIo(ring_size, network.geometry.frame_size + 64) for _ in range(workers)]
+        self.io = self.ios[0]
         self.arena = _region("arena", arena_sections(network.geometry, pool_slots))
         self.page = _region("page", page_sections())
         self.snapshot = _region("secret", secret_sections())
@@ -64,7 +70,7 @@ class MemoryNode:
         """A new data plane over memory as it is, as after a kill -9 of the one before."""
         network, seed, batch = self._made_with
         self.plane = DataPlane(
-            network.geometry, self.arena, self.page, self.snapshot, [self.io],
+            network.geometry, self.arena, self.page, self.snapshot, self.ios,
             batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=self.number,
         )  # fmt: skip
         self.plane.use_replay(0, self.replay)
