@@ -272,7 +272,9 @@ class MixnodeConfig(_Config):
         said = self.model_fields_set | {f"mixing.{name}" for name in self.mixing.model_fields_set}
         return {
             name: (
-                format_duration(value) if isinstance(value, timedelta) else str(value),
+                format_duration(value)
+                if isinstance(value, timedelta)
+                else str(list(value) if isinstance(value, tuple) else value),
                 f"profile {self._profile}" if name in self._from_profile else "file" if name in said else "default",
             )
             for name, value in values.items()

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "udp": frozenset({"seam", "files", "packet", "errors"}),
     "control": frozenset({"seam", "links", "network", "packet", "config", "status", "files", "errors"}),
     "client": frozenset({"sphinx", "links", "network", "packet", "files", "errors", "udp"}),
-    "tune": frozenset({"kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
+    "tune": frozenset({"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
     "process": EVERYTHING,
     "node": frozenset({"process", "control", "network", "config", "status", "errors", "mixing"}),
     "plan": frozenset({"network", "files", "packet"}),

@@ -24,6 +24,13 @@ network.command("fastmix.cli.network:check", name="check", help="Check a network
 
 bench = App(name="bench", help="Measure this machine: kernels, a node, the throughput table.")
 bench.command("fastmix.cli.bench:kernels", name="kernels", help="Cycles a packet of every stage, beside libsodium.")
+tune = App(name="tune", help="Compare this machine with a profile, change it, put it back, or find a profile for it.")
+tune.command("fastmix.cli.tune:list_", name="list", help="List the profiles.")
+tune.command("fastmix.cli.tune:show", name="show", help="Show a profile: what it sets, what it wants of the host, and why.")
+tune.command("fastmix.cli.tune:check", name="check", help="Compare this host with a profile; exit code 1 if they differ.")
+tune.command("fastmix.cli.tune:apply", name="apply", help="Set this host as a profile wants it, and record the old values.")
+tune.command("fastmix.cli.tune:revert", name="revert", help="Put back the values that `apply` has recorded.")
+tune.command("fastmix.cli.tune_auto:auto", name="auto", help="Measure this machine for a moment and propose a profile.")
 
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
 app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
@@ -31,5 +38,9 @@ app.command("fastmix.cli.status:status", name="status", help="Ask a running node
 app.command(bench)
 app.command(keys)
 app.command(network)
+app.command(tune)
+app.command(
+    "fastmix.cli.doctor:doctor", name="doctor", help="Look this machine over: what it can do, what slows a node, remedies."
+)
 app.command("fastmix.cli.explain:explain", name="explain", help="Say what a verdict means, such as drop_mac.")
 app.command("fastmix.cli.completion:completion", name="completion", help="Print the completion script of a shell.")

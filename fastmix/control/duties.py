@@ -204,7 +204,7 @@ class Duties:
             last_batch_ns=int(process["last_batch_ns"][0]),
             isa=bytes(process["isa"][0]).decode(),
             unwraps_per_s=int(process["unwraps_per_s"][0]),
-            load_percent=self.load.percent(int(process["unwraps_per_s"][0])),
+            load_percent=self.load.percent(self.config.workers * int(process["unwraps_per_s"][0])),
             profile=self.config.profile,
         )
 

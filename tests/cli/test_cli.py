@@ -27,6 +27,10 @@ COMMANDS = [
     ["network", "check"],
     ["explain"],
     ["completion"],
+    ["tune"],
+    ["tune", "apply"],
+    ["tune", "auto"],
+    ["doctor"],
 ]
 HEAVY = ("numba", "numpy", "pydantic", "cryptography")
 

@@ -1,0 +1,45 @@
+"""`fastmix doctor`: this machine, looked over."""
+
+from pathlib import Path
+
+from fastmix.cli.output import print_json, print_table
+
+
+def doctor(
+    config: Path | None = None, /, *, profile: str | None = None, interface: tuple[str, ...] = (), json: bool = False
+) -> int:
+    """Look this machine over: what it can do, what slows a node or keeps it from starting, each with a remedy.
+
+    Exit code 0 if there is nothing to warn of, 1 if there is.
+
+    Parameters
+    ----------
+    config
+        A node's configuration: also look whether this node fits the machine.
+    profile
+        The profile to compare with, a name of `fastmix tune list` or a file; by default single-thread. It also lies under the
+        configuration.
+    interface
+        A network interface to look at, again for each; by default all that have a device.
+    json
+        Print one JSON object.
+    """
+    from fastmix.config import MixnodeConfig, check_node_settings
+    from fastmix.profile import load_profile
+    from fastmix.tune.doctor import look_over
+    from fastmix.tune.host import Host
+
+    wanted = load_profile(profile or "single-thread")
+    check_node_settings(wanted)
+    report = look_over(wanted, MixnodeConfig.load(config, profile) if config else None, Host(only=interface))
+    if json:
+        warnings = [{"problem": each.problem, "remedy": each.remedy} for each in report.warnings]
+        numbers = {"isa": report.isa, "core_ghz": report.core_ghz, "unwraps_per_s": report.unwraps_per_s}
+        print_json({**numbers, "facts": dict(report.facts), "warnings": warnings})
+        return int(bool(warnings))
+    print_table(report.facts.items(), wrap=True)
+    print()
+    for each in report.warnings:
+        print(f"! {each.problem}\n  remedy: {each.remedy}")
+    print(f"Warnings: {len(report.warnings)}" if report.warnings else "Nothing to warn of.")
+    return int(bool(report.warnings))

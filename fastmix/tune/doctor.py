@@ -1,0 +1,126 @@
+"""Looks a machine over: what it is, what it can do, and what slows a node or keeps it from starting, each with a remedy."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isinf
+
+from fastmix.bench._stages import core_ghz
+from fastmix.bench.machine import describe_machine
+from fastmix.config import MixnodeConfig
+from fastmix.kernels.isa import ISAS, active, supported
+from fastmix.network import Network
+from fastmix.packet.geometry import WAN
+from fastmix.profile import Profile
+from fastmix.tune.capacity import unwraps_per_s
+from fastmix.tune.check import ABSENT_HERE, DIFFERS, UNREADABLE, Finding, check
+from fastmix.tune.facts import Machine, machine_of
+from fastmix.tune.host import Host
+from fastmix.tune.settings import setting_named
+
+CAP_NET_ADMIN = 12
+"""A process that has it is given any receive buffer."""
+ROW_SIZE, REPLAY_ROW, REPLAY_FILL = {"wan": 1280, "jumbo": 2304}, 64, 10
+"""Bytes of a pool's row; bytes of a line of the replay set, and tags in it when it is as full as it may be."""
+CLOCK_SAMPLES = 5
+SHOWN = (
+    "net.core.rmem_max", "net.core.wmem_max", "cpu.governor", "clock.source", "memory.transparent_hugepage", "memory.swap",
+    "process.timer_slack", "limit.memlock", "limit.nofile",
+)  # fmt: skip
+"""Settings that are facts, whatever a profile wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What is wrong, and what to do about it."""
+
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`facts`: names and texts, in the order to show them; `unwraps_per_s`: of one core."""
+
+    facts: Mapping[str, str]
+    isa: str
+    core_ghz: float
+    unwraps_per_s: int
+    warnings: tuple[Caution, ...]
+
+
+def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Report:
+    """Takes a moment: the capacity is measured. `config`: also whether this node will do well here."""
+    machine, geometry = machine_of(host), Network.load(config.network).geometry if config else WAN
+    rate = unwraps_per_s(geometry)
+    about = describe_machine()
+    ghz = max(core_ghz() for _ in range(CLOCK_SAMPLES))
+    facts = {
+        "CPU": f"{about['cpu']} ({about['cpu_id']}{', virtual' if about['virtual'] else ''})",
+        "kernel, Python": f"Linux {about['kernel']}, {about['python']}",
+        "kernels": f"{active().name} (this CPU and build have {', '.join(supported())})",
+        "cores": f"{machine.cores}" + ("" if isinf(machine.quota) else f", of which the cgroup pays for {machine.quota:g}"),
+        "core clock": f"{ghz:.2f} GHz now",
+        "memory": f"{machine.memory >> 20} MB free for a node",
+        **{name: _read(name, host) for name in SHOWN},
+        "capacity": f"{rate} unwraps/s a core ({geometry.name}); a node with sockets and links does some 20 % less",
+    }
+    bad = [each for each in check(profile, host) if _is_bad(each, host)]
+    warnings = [*_of_kernels(), *(_of_finding(each, profile.name) for each in bad)]
+    warnings += _of_node(config, machine, geometry.name, host) if config else []
+    return Report(facts, active().name, round(ghz, 2), rate, tuple(warnings))
+
+
+def _read(name: str, host: Host) -> str:
+    setting = setting_named(name)
+    found = []
+    for place in setting.places(host):
+        try:
+            found.append(setting.read(host, place))
+        except OSError:
+            continue
+    return ", ".join(sorted(set(found))) or ABSENT_HERE
+
+
+def _is_bad(finding: Finding, host: Host) -> bool:
+    """Buffers do not matter to a process that is given any."""
+    return finding.state in (DIFFERS, UNREADABLE) and not (finding.wish.setting.endswith("mem_max") and _may(CAP_NET_ADMIN, host))
+
+
+def _of_finding(finding: Finding, profile: str) -> Caution:
+    remedy = finding.remedy or f"as root: fastmix tune apply {profile}"
+    return Caution(f"{finding.name} is {finding.found}, wanted {finding.wish.wanted}: {finding.wish.cost}", remedy)
+
+
+def _of_kernels() -> list[Caution]:
+    best, used = supported()[-1], active().name
+    if used != best:
+        return [Caution(f"the kernels are {used}, but this CPU and build have {best}, which is faster", "unset FASTMIX_ISA")]
+    if used == ISAS[0]:
+        remedy = "run the node on a CPU with AVX2 or better; if this one has it, build fastmix anew here"
+        return [Caution("only the portable kernels run here: a fifth of what AVX-512 IFMA does", remedy)]
+    return []
+
+
+def _of_node(config: MixnodeConfig, machine: Machine, geometry: str, host: Host) -> list[Caution]:
+    """What of a configuration does not fit the machine."""
+    found = []
+    replay = config.replay_capacity // REPLAY_FILL * REPLAY_ROW
+    need = config.pool_slots * ROW_SIZE[geometry] + replay
+    if need > machine.memory:
+        remedy = "lower pool_slots or replay_capacity, or give it more memory"
+        found.append(Caution(f"pool and replay set take {need >> 20} MB of the {machine.memory >> 20} MB that are free", remedy))
+    most = int(_read("net.core.rmem_max", host)) if _read("net.core.rmem_max", host).isdigit() else config.receive_buffer
+    if config.receive_buffer > most and not _may(CAP_NET_ADMIN, host):
+        remedy = f"as root: sysctl net.core.rmem_max={config.receive_buffer}, or grant the node CAP_NET_ADMIN"
+        found.append(Caution(f"receive_buffer is {config.receive_buffer}, but the kernel gives {most} bytes at most", remedy))
+    return found
+
+
+def _may(capability: int, host: Host) -> bool:
+    """Whether this process has a capability; root outside of containers has all."""
+    try:
+        row = next(line for line in host.read("proc/self/status").splitlines() if line.startswith("CapEff:"))
+    except (OSError, StopIteration):
+        return os.geteuid() == 0
+    return bool(int(row.split()[1], 16) >> capability & 1)

@@ -1,0 +1,54 @@
+"""What a measured machine is proposed, and that a node takes it."""
+
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from fastmix.config import check_node_settings
+from fastmix.kernels.isa import supported
+from fastmix.profile import load_profile
+from fastmix.tune.auto import BATCHES, Measured, measure, propose
+from fastmix.tune.facts import Machine
+from fastmix.tune.host import Host
+
+GB = 1 << 30
+
+
+def measured(cores: int, memory: int, quota: float = inf) -> Measured:
+    return Measured(
+        Machine(cores, quota, memory), {"portable": 10_000, "avx2": 20_000}, {32: 15_000, 64: 19_800, 128: 20_000}, 1e3
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "based_on", "messages"),
+    [
+        (measured(1, GB // 2), "small-host", 16_000),
+        (measured(8, GB // 2, 1.5), "small-host", 16_000),
+        (measured(1, 4 * GB), "single-thread", 16_000),
+        (measured(2, 64 * GB), "optimized", 32_000),
+        (measured(16, 64 * GB), "optimized", 240_000),
+    ],
+)
+def test_proposals(found: Measured, based_on: str, messages: int, tmp_path: Path) -> None:
+    proposal = propose(found)
+    assert (proposal.based_on, found.isa, found.batch) == (based_on, "avx2", 64)
+    settled = load_profile(based_on).node | dict(proposal.node)
+    need = messages * 780
+    assert settled["replay_capacity"] <= need
+    assert settled["replay_capacity"] * 6.4 <= found.machine.memory / 4
+    assert settled["replay_capacity"] > 0.98 * min(need, found.machine.memory / 4 / 6.4)
+    assert 4096 <= settled["pool_slots"] <= 1 << 18
+    path = tmp_path / "mine.toml"
+    path.write_text(proposal.to_toml("mine"))
+    assert load_profile(path).node == settled
+    check_node_settings(load_profile(path))
+
+
+def test_this_machine() -> None:
+    found = measure(Host())
+    assert set(found.by_isa) == set(supported())
+    assert set(found.by_batch) == set(BATCHES)
+    assert found.loopback_ns > 100
+    check_node_settings(load_profile(propose(found).based_on))

@@ -1,0 +1,132 @@
+"""Settings are found, read and compared, on a machine made of files."""
+
+from pathlib import Path
+
+import pytest
+from fake_host import make_host, write
+
+from fastmix.errors import ConfigError
+from fastmix.profile import HostWish, Profile, load_profile, profile_names
+from fastmix.tune.check import Finding, check
+from fastmix.tune.facts import machine_of
+from fastmix.tune.host import Host
+from fastmix.tune.settings import setting_named
+
+
+def wish(setting: str, value: str | int | tuple[str, ...], rule: str = "equal") -> HostWish:
+    return HostWish(setting, rule, value, "reason", "cost")
+
+
+def profile(*wishes: HostWish) -> Profile:
+    return Profile("mine", Path("mine.toml"), "p", "", {}, wishes)
+
+
+def found(root: Path, *wishes: HostWish) -> list[tuple[str, str, str]]:
+    return [(each.name, each.state, each.found) for each in check(profile(*wishes), make_host(root))]
+
+
+def test_values_against_rules(tmp_path: Path) -> None:
+    assert found(
+        tmp_path,
+        wish("net.core.rmem_max", 212992, "at least"),
+        wish("net.core.wmem_max", 212993, "at least"),
+        wish("net.core.netdev_max_backlog", 999, "at most"),
+        wish("net.ipv4.udp_mem", "4096 5000 9000"),
+        wish("clock.source", ("tsc", "kvm-clock"), "one of"),
+        wish("memory.transparent_hugepage", "madvise"),
+        wish("memory.swap", "none"),
+        wish("limit.nofile", 4096, "at least"),
+        wish("limit.memlock", 65537, "at least"),
+        wish("process.timer_slack", 1000, "at most"),
+    ) == [
+        ("net.core.rmem_max", "ok", "212992"),
+        ("net.core.wmem_max", "differs", "212992"),
+        ("net.core.netdev_max_backlog", "differs", "1000"),
+        ("net.ipv4.udp_mem", "ok", "4096 5000 9000"),
+        ("clock.source", "differs", "hpet"),
+        ("memory.transparent_hugepage", "differs", "always"),
+        ("memory.swap", "differs", "1024 KiB"),
+        ("limit.nofile", "ok", "4096"),
+        ("limit.memlock", "differs", "65536"),
+        ("process.timer_slack", "ok", "1000"),
+    ]
+
+
+def test_places(tmp_path: Path) -> None:
+    """Each CPU, each interface with a device; neither loopback nor files that are no interfaces."""
+    assert found(
+        tmp_path,
+        wish("cpu.governor", "performance"),
+        wish("interface.gro_flush_timeout", 20000, "at least"),
+        wish("interface.irq_affinity", "spread"),
+    ) == [
+        *((f"cpu{cpu} cpu.governor", "differs", "powersave") for cpu in range(4)),
+        ("eth9 interface.gro_flush_timeout", "differs", "0"),
+        ("eth9 interface.irq_affinity", "differs", "41:0-3 42:0-3"),
+    ]
+
+
+def test_interrupts_are_spread_and_put_back(tmp_path: Path) -> None:
+    host, setting = make_host(tmp_path), setting_named("interface.irq_affinity")
+    spread = wish("interface.irq_affinity", "spread")
+    before, goal = setting.read(host, "eth9"), setting.goal(host, "eth9", spread)
+    assert goal == "41:0 42:1"
+    setting.write(host, "eth9", goal)
+    assert setting.fits(host, spread, setting.read(host, "eth9"))
+    assert not setting.fits(host, spread, "41:1 42:1")
+    assert host.read("proc/irq/40/smp_affinity_list") == "0-3"
+    setting.write(host, "eth9", before)
+    assert setting.read(host, "eth9") == before
+    with pytest.raises(OSError, match="no interrupt 40"):
+        setting.write(host, "eth9", "40:1")
+
+
+def test_what_a_machine_does_not_have_is_no_mismatch(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    write(tmp_path, "proc/self/status", "Name:\tx")
+    for name in profile_names():
+        findings = check(load_profile(name), Host(tmp_path))
+        assert {each.state for each in findings if each.wish.setting != "process.timer_slack"} == {"not on this machine"}
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    (tmp_path / "proc/sys/net/core/rmem_max").unlink()
+    (tmp_path / "proc/sys/net/core/rmem_max").mkdir()
+    (told,) = check(profile(wish("net.core.rmem_max", 1)), host)
+    assert told == Finding(wish("net.core.rmem_max", 1), "", "unreadable", "Is a directory")
+
+
+def test_who_may_lock_any_memory_has_no_limit(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    write(tmp_path, "proc/self/status", "CapEff:\t0000000000004000")
+    assert setting_named("limit.memlock").read(host, "") == "unlimited"
+    assert setting_named("limit.memlock").fits(host, wish("limit.memlock", 1 << 40, "at least"), "unlimited")
+
+
+@pytest.mark.parametrize("name", ["net", "net.core.", "net/core", "net.core/../x", "cpu.governer", "interface.offload.", "sys.x"])
+def test_unknown_settings(name: str) -> None:
+    with pytest.raises(ConfigError, match="is not a setting of a host"):
+        setting_named(name)
+
+
+def test_unknown_interface(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    with pytest.raises(ConfigError, match="--interface eth0: there is none of that name here: known are eth9, lo"):
+        Host(host.root, ("eth0",))
+    assert Host(host.root, ("lo",)).interfaces == ["lo"]
+
+
+def test_offloads_of_the_real_loopback() -> None:
+    host = Host(only=("lo",))
+    assert setting_named("interface.offload.rx-gro").read(host, "lo") in ("on", "off")
+    (told,) = check(profile(wish("interface.offload.no-such-offload", "on")), host)
+    assert told.state == "not on this machine"
+
+
+def test_cores_and_memory_of_a_group(tmp_path: Path) -> None:
+    """The tightest of a process's groups counts: 1.5 CPUs, 600 MB."""
+    machine = machine_of(make_host(tmp_path))
+    assert (machine.quota, machine.memory, machine.usable_cores) == (1.5, 600_000_000, 1)
+    write(tmp_path, "proc/self/cgroup", "1:name=x:/a")
+    assert machine_of(Host(tmp_path)).memory == 2_048_000_000
