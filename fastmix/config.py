@@ -217,7 +217,9 @@ class MixnodeConfig(_Config):
     client_rate: int = Field(default=5_000, ge=0, le=1_000_000)
     """Packets a second that one client may send, a second's worth at once; 0: no limit."""
     receive_buffer: int = Field(default=8 << 20, ge=1 << 16, le=1 << 30)
-    """Bytes of the kernel's socket receive buffer."""
+    """Bytes of the kernel's receive buffer, of each worker's socket."""
+    io: Literal["auto", "gso", "mmsg", "socket"] = "auto"
+    """How datagrams move: `gso` by trains, `mmsg` by recvmmsg and sendmmsg, `socket` one by one; `auto`: the first that works."""
     drain_timeout: Duration | None = None
     """Longest drain; by default, and at least, ten mean delays, `max_latency` and a tick."""
     allow_swap: bool = False

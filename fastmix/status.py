@@ -21,6 +21,7 @@ class NodeStatus:
 
     `isa`: the kernels' instruction set; `unwraps_per_s`: what one core does with them, measured at the start; `load_percent`: how
     much of that, over all workers, the packets of the last ten seconds took. `profile`: the profile under the node's settings.
+    `io`: how its datagrams move (`gso`, `mmsg` or `socket`).
     """
 
     node_id: str
@@ -36,6 +37,7 @@ class NodeStatus:
     unwraps_per_s: int = 0
     load_percent: float = 0.0
     profile: str = ""
+    io: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`."""
@@ -53,6 +55,7 @@ class NodeStatus:
             "unwraps_per_s": self.unwraps_per_s,
             "load_percent": self.load_percent,
             "profile": self.profile,
+            "io": self.io,
         }
 
 
@@ -68,7 +71,8 @@ class Metrics:
     `dropped` counts by reason, under the labels of the verdicts (`drop_mac`). The conservation law:
     received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drops`,
     `crash_uncertain`, `released_below_floor`, `strategy_faults` and `restarts` (of the data plane) stand beside it.
-    `unwraps_per_s` is no counter: what one core can do, measured at the start.
+    `kernel_drops` counts events: with `io` = "gso" a whole train that the kernel dropped is one. `unwraps_per_s` is no counter:
+    what one core can do, measured at the start.
     """
 
     received: int = 0

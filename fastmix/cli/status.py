@@ -60,6 +60,7 @@ def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
         ("uptime", f"{told['uptime']:.0f} s"),
         ("profile", told["profile"] or "none"),
         ("capacity", f"{told['unwraps_per_s']} unwraps/s a core ({told['isa']})"),
+        ("io", told["io"]),
         ("load", f"{told['load_percent']:.1f} %"),
         ("links heard", told["active_connections"]),
         *metrics.counters.items(),

@@ -206,6 +206,7 @@ class Duties:
             unwraps_per_s=int(process["unwraps_per_s"][0]),
             load_percent=self.load.percent(self.config.workers * int(process["unwraps_per_s"][0])),
             profile=self.config.profile,
+            io=bytes(process["io"][0]).decode(),
         )
 
     def metrics(self) -> Metrics:

@@ -146,7 +146,7 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     """The data plane over what the parent made and control published, in whatever state it was left."""
     counters = CounterPage(setup.page.bytes("counters")).read()
     config, geometry = setup.config, setup.network.geometry
-    ios = [setup.endpoint.io(row_size=geometry.frame_size, batch=config.receive_batch) for _ in range(config.workers)]
+    ios = [setup.endpoint.io(row_size=geometry.frame_size, batch=config.receive_batch, worker=i) for i in range(config.workers)]
     plane = DataPlane(
         geometry, setup.arena, setup.page, snapshot, ios, batch=config.receive_batch,
         tick_ns=tick_of(setup.network.mean_delay_ns), nap_ns=duration_ns(config.nap),

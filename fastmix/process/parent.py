@@ -101,7 +101,9 @@ class Parent:
         self._prepare_state_dir()
         blob = mixing_blob(config.mixing, self.network, config.number)
         host, port = config.listen_address or self.network.node(config.number).address
-        self.endpoint = open_endpoint(host, port, receive_buffer=config.receive_buffer)
+        self.endpoint = open_endpoint(
+            host, port, workers=config.workers, backend=config.io, receive_buffer=config.receive_buffer
+        )
         self._warn(self.endpoint.receive_buffer_warning)
         self._make_memory(blob, hook)
         self.data = Child("data plane", self._fork_data)
@@ -146,6 +148,7 @@ class Parent:
         self.secret_fd = create_memory("fastmix-secret", secret_sections())
         set_mixing(self.page, blob)
         self.page["process"]["started_ns"] = time.monotonic_ns()
+        self.page["process"]["io"] = self.endpoint.backend.encode()
         self.config_fd = os.memfd_create("fastmix-config")
         with open(self.config_fd, "wb", closefd=False) as file:
             pickle.dump((self.config, self.network), file)
@@ -155,6 +158,7 @@ class Parent:
         """Notes what one core can do."""
         process = self.page["process"]
         process["unwraps_per_s"], process["isa"] = unwraps_per_s(self.network.geometry), active().name.encode()
+        log.info("datagrams move by %s", self.endpoint.backend)
         log.info("%s kernels unwrap %d packets a second and core", active().name, int(process["unwraps_per_s"][0]))
 
     def _fork_data(self) -> int:

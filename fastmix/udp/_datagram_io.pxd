@@ -27,6 +27,8 @@ cdef extern from "fm_io.h":
         fm_wait_fn wait
         fm_send_fn send
 
+cdef int refuse_sizes(int row_size, int batch) except -1
+
 cdef class DatagramIo:
     cdef fm_io io
     cdef readonly uint32_t row_size

@@ -14,8 +14,18 @@ import numpy as np
 ADDRESS = np.dtype([("bytes", np.uint8, 28), ("size", np.uint32)])
 
 
+cdef int refuse_sizes(int row_size, int batch) except -1:
+    """`ValueError` for a row size or a batch that no socket can have."""
+    if not 1 <= batch <= FM_BATCH_MAX:
+        raise ValueError(f"batch is {batch}: it must be from 1 to {FM_BATCH_MAX}")
+    if not 1 <= row_size <= 65535:
+        raise ValueError(f"row_size is {row_size}: it must be from 1 to 65535")
+    return 0
+
+
 cdef class DatagramIo:
-    """Base of `UdpIo` and `MemoryIo`. One thread at a time."""
+    """Base of `MmsgIo`, `GsoIo`, `SocketIo` and `MemoryIo`. One thread at a time; with sockets one may receive while another
+    sends, if both go through `address`."""
 
     @property
     def address(self):

@@ -1,4 +1,4 @@
-"""A bound UDP socket with the options that a mix network needs, and what the kernel says about it.
+"""Bound UDP sockets with the options that a mix network needs, and what the kernel says about them.
 
 The parent process opens endpoints and hands their descriptors on; data planes and clients adopt them with
 `UdpEndpoint.from_fd`, then receive and send through `UdpEndpoint.io`.
@@ -14,7 +14,11 @@ from typing import Self
 from fastmix.errors import NetworkFailure
 from fastmix.files.addresses import format_address
 from fastmix.packet.geometry import GEOMETRIES
-from fastmix.udp._mmsg import UdpIo
+from fastmix.udp._datagram_io import DatagramIo
+from fastmix.udp._gso import GsoIo
+from fastmix.udp._mmsg import MmsgIo
+from fastmix.udp._socket import SocketIo
+from fastmix.udp.backends import choose_backend, max_segments
 
 # Linux's numbers, where the socket module has no name.
 SO_SNDBUFFORCE = 32
@@ -43,10 +47,12 @@ REMEDIES = {
 
 
 class UdpEndpoint:
-    """A bound UDP socket. Closes it with `close` or at the end of `with`."""
+    """UDP sockets bound to one address, one for each worker. Closes them with `close` or at the end of `with`."""
 
-    def __init__(self, sock: socket.socket, receive_buffer: int | None = None) -> None:
-        self._socket = sock
+    def __init__(self, *socks: socket.socket, receive_buffer: int | None = None, backend: str = "mmsg") -> None:
+        self.backend = backend
+        self._sockets = socks
+        self._socket = socks[0]
         self._receive_buffer = receive_buffer
 
     @classmethod
@@ -59,11 +65,16 @@ class UdpEndpoint:
         if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
             sock.detach()
             raise NetworkFailure(f"descriptor {fd} is a socket, but not one of UDP")
-        return cls(sock, receive_buffer)
+        return cls(sock, receive_buffer=receive_buffer)
 
-    def fileno(self) -> int:
-        """The descriptor, still owned by this object."""
-        return self._socket.fileno()
+    def fileno(self, worker: int = 0) -> int:
+        """The descriptor of that worker's socket, still owned by this object."""
+        return self._sockets[worker].fileno()
+
+    @property
+    def workers(self) -> int:
+        """How many sockets there are."""
+        return len(self._sockets)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -73,7 +84,7 @@ class UdpEndpoint:
 
     @property
     def receive_buffer_size(self) -> int:
-        """Bytes the kernel granted, in the unit of the request (the kernel's own figure is twice that)."""
+        """Bytes the kernel granted each socket, in the unit of the request (the kernel's own figure is twice that)."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
     @property
@@ -88,17 +99,28 @@ class UdpEndpoint:
         )
 
     def kernel_drops(self) -> int:
-        """Datagrams that the kernel dropped at this socket so far, modulo 2^32: a full receive buffer or a wrong checksum."""
-        return self._meminfo()[SK_MEMINFO_DROPS]
+        """What the kernel dropped at these sockets so far, each modulo 2^32: a full receive buffer or a wrong checksum.
 
-    def io(self, *, row_size: int = ROW_SIZE, batch: int = 256) -> UdpIo:
-        """Receiving and sending over this socket, batch datagrams a system call; usable until the endpoint is closed. At most
-        row_size bytes of a received datagram are kept."""
-        return UdpIo(self.fileno(), row_size, batch, self)
+        Datagrams, but with the backend `gso` a train that is lost counts as one.
+        """
+        return sum(meminfo(sock)[SK_MEMINFO_DROPS] for sock in self._sockets)
+
+    def io(self, *, row_size: int = ROW_SIZE, batch: int = 256, worker: int = 0) -> DatagramIo:
+        """Receiving and sending over one worker's socket, at most batch datagrams a call; usable until the endpoint is closed.
+
+        At most row_size bytes of a received datagram are kept. With the backend `gso` it must be the size of the datagrams that
+        are to come: other sizes that come as trains are told, but not their bytes.
+        """
+        if self.backend == "gso":
+            return GsoIo(self.fileno(worker), row_size, batch, self, max_segments=max_segments())
+        if self.backend == "socket":
+            return SocketIo(self._sockets[worker], row_size, batch, self)
+        return MmsgIo(self.fileno(worker), row_size, batch, self)
 
     def close(self) -> None:
-        """Closes the socket."""
-        self._socket.close()
+        """Closes the sockets."""
+        for sock in self._sockets:
+            sock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,31 +128,47 @@ class UdpEndpoint:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _meminfo(self) -> tuple[int, ...]:
-        raw = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS)
-        return struct.unpack(f"={len(raw) // 4}I", raw)
+
+def meminfo(sock: socket.socket) -> tuple[int, ...]:
+    """The kernel's memory and drop counters of a socket (SO_MEMINFO)."""
+    raw = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS)
+    return struct.unpack(f"={len(raw) // 4}I", raw)
 
 
-def open_endpoint(host: str, port: int, *, receive_buffer: int = RECEIVE_BUFFER, send_buffer: int = SEND_BUFFER) -> UdpEndpoint:
-    """Binds a UDP socket to an IPv4 or IPv6 address; port 0 lets the kernel choose.
+def open_endpoint(
+    host: str, port: int, *, workers: int = 1, backend: str = "mmsg", receive_buffer: int = RECEIVE_BUFFER,
+    send_buffer: int = SEND_BUFFER,
+) -> UdpEndpoint:  # fmt: skip
+    """Binds as many UDP sockets as workers to one IPv4 or IPv6 address; port 0 lets the kernel choose.
 
-    The socket does not fragment, nor listen to strangers about the path's MTU. Raises `NetworkFailure` with address and
-    remedy if it cannot be bound, so also where the port is in use. Buffers are in bytes; see `receive_buffer_warning`.
+    The kernel spreads what comes over them, each sender's datagrams to one. The sockets do not fragment, nor listen to strangers
+    about the path's MTU. Raises `NetworkFailure` with address and remedy if one cannot be bound, so also where the port is
+    in use, and `ConfigError` for a backend (`fastmix.udp.backends`) that this machine has not. Buffers are in bytes, of each
+    socket; see `receive_buffer_warning`.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    backend = choose_backend(backend)
+    socks: list[socket.socket] = []
     try:
-        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        for _ in range(workers):
+            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            socks.append(sock)
+            prepare(sock, receive_buffer, send_buffer)
+            bind(sock, host, port, first=socks[0])
     except OSError as error:
+        for sock in socks:
+            sock.close()
         raise bind_failure(host, port, error) from None
-    try:
-        prepare(sock, receive_buffer, send_buffer)
+    return UdpEndpoint(*socks, receive_buffer=receive_buffer, backend=backend)
+
+
+def bind(sock: socket.socket, host: str, port: int, *, first: socket.socket) -> None:
+    """The first socket is bound without SO_REUSEPORT, with which it would share a used port in silence; it gets the option then,
+    so that the others may share its port."""
+    if sock is first:
         sock.bind((host, port))
-        # Only now: a socket that has it at bind shares a used port in silence; later sockets of this node may share ours.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except OSError as error:
-        sock.close()
-        raise bind_failure(host, port, error) from None
-    return UdpEndpoint(sock, receive_buffer)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sock is not first:
+        sock.bind(first.getsockname())
 
 
 def prepare(sock: socket.socket, receive_buffer: int, send_buffer: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastmix.udp._datagram_io import DatagramIo
-from fastmix.udp._mmsg import UdpIo
+from fastmix.udp._mmsg import MmsgIo
 from fastmix.udp.address import ADDRESS, address_pair, pack_address
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
@@ -113,7 +113,7 @@ def test_refusals_of_a_connected_socket_do_not_stop_it() -> None:
     nobody.close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
-        io, rows = UdpIo(sock.fileno(), 8), np.zeros((4, 8), np.uint8)
+        io, rows = MmsgIo(sock.fileno(), 8), np.zeros((4, 8), np.uint8)
         for _ in range(3):
             results = io.send_from(rows, np.full(4, 8, np.uint32), np.zeros(4, ADDRESS))
             assert set(results.tolist()) <= {0, -errno.ECONNREFUSED}
@@ -127,7 +127,7 @@ def test_a_full_send_buffer_is_waited_for_and_then_said() -> None:
     """A datagram that no buffer of this size ever takes: EAGAIN or EMSGSIZE soon, not a loop for ever."""
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with left, right:
-        io, rows = UdpIo(left.fileno(), 8192), np.zeros((256, 8192), np.uint8)
+        io, rows = MmsgIo(left.fileno(), 8192), np.zeros((256, 8192), np.uint8)
         begun = time.monotonic()
         results = np.concatenate([io.send_from(rows, np.full(256, 8192, np.uint32), np.zeros(256, ADDRESS)) for _ in range(2)])
         assert set(results.tolist()) == {0, -errno.EAGAIN}

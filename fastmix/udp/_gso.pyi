@@ -1,0 +1,9 @@
+"""Types of `_gso.pyx`."""
+
+from fastmix.udp._datagram_io import DatagramIo
+
+def probe() -> int: ...
+
+class GsoIo(DatagramIo):
+    def __init__(self, fd: int, row_size: int, batch: int = 256, owner: object = None, *, max_segments: int = 64) -> None: ...
+    def send_by(self, sendmmsg_address: int, refused_ns: int) -> None: ...
