@@ -13,4 +13,7 @@ void fm_x25519_avx512ifma(uint8_t *const *out, const uint8_t *const *scalar, con
 void fm_x25519_avx512ifma_a(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
 void fm_x25519_avx512ifma_b(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
 
+/* 1/in modulo 2^255 - 19, and 0 for 0: what is left when all lanes have been multiplied. In x25519_portable.c. */
+void fm_x25519_invert(uint8_t out[32], const uint8_t in[32]);
+
 #endif

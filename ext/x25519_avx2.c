@@ -1,13 +1,22 @@
 /* X25519, four lanes in 256 bits. */
+#ifndef __clang__
+#pragma GCC optimize("no-tree-ter") /* keeps the order written, in which columns overlap: gcc 12's own costs an eighth */
+#endif
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { LANES = 4 };
+enum { LEVELS = 2, LANES = 4 };
 typedef __m256d vf;
 typedef __m256d lanes; /* the sign bits */
 #define fma_vf _mm256_fmadd_pd
 /* b where the mask is set, else a */
 #define select_vf(mask, a, b) _mm256_blendv_pd(a, b, mask)
+
+/* The lane whose number differs in bit i. */
+static inline vf partner_vf(vf a, int i)
+{
+    return i ? _mm256_permute4x64_pd(a, 0x4e) : _mm256_permute4x64_pd(a, 0xb1);
+}
 
 static inline lanes is_zero_vf(const vf limbs[5])
 {
@@ -22,7 +31,6 @@ static inline lanes bit_of(const uint64_t words[4], int bit)
     return _mm256_castsi256_pd(_mm256_sll_epi64(_mm256_loadu_si256((const __m256i *)words), _mm_cvtsi32_si128(63 - bit)));
 }
 
-#include "x25519.h"
 #include "x25519_fma.h"
 
 void fm_x25519_avx2(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n)

@@ -2,12 +2,18 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-enum { LANES = 8 };
+enum { LEVELS = 3, LANES = 8 };
 typedef __m512d vf;
 typedef __mmask8 lanes;
 #define fma_vf _mm512_fmadd_pd
 /* b where the mask is set, else a */
 #define select_vf(mask, a, b) _mm512_mask_blend_pd(mask, a, b)
+
+/* The lane whose number differs in bit i. */
+static inline vf partner_vf(vf a, int i)
+{
+    return i == 0 ? _mm512_permutex_pd(a, 0xb1) : i == 1 ? _mm512_permutex_pd(a, 0x4e) : _mm512_shuffle_f64x2(a, a, 0x4e);
+}
 
 static inline lanes is_zero_vf(const vf limbs[5])
 {
@@ -22,7 +28,6 @@ static inline lanes bit_of(const uint64_t words[8], int bit)
     return _mm512_test_epi64_mask(_mm512_loadu_si512(words), _mm512_set1_epi64((long long)(1ull << bit)));
 }
 
-#include "x25519.h"
 #include "x25519_fma.h"
 
 void fm_x25519_avx512f(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n)

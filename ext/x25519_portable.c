@@ -3,7 +3,7 @@
  * Constant time: the ladder always takes 255 steps, swaps by mask, and no branch or index depends on a scalar, a point or a
  * product. Multiplication of 64-bit words is constant time on the machines we know.
  *
- * A field element is five limbs of 51 bits. Products leave limbs below 2^51 + 2^13; a sum or difference of two products stays
+ * A field element is five limbs of 51 bits. Products leave limbs below 2^51 + 2^18; a sum or difference of two products stays
  * below 2^53; products take limbs up to 2^54 (77 * 2^108 < 2^115). So no sum needs a carry, and only products are subtracted. */
 #include "portable.h"
 
@@ -28,19 +28,20 @@ static inline void fe_sub(fe out, const fe a, const fe b)
         out[i] = a[i] + 0xffffffffffffe - b[i];
 }
 
-/* Five double-width limbs down to five of 51 bits; 2^255 = 19. */
+/* Five double-width limbs down to five of 51 bits; 2^255 = 19. All limbs hand on their overflow at once, twice: a chain of
+ * carries would be most of the time of an inversion. */
 static inline void fe_carry(fe out, u128 r0, u128 r1, u128 r2, u128 r3, u128 r4)
 {
-    r1 += (uint64_t)(r0 >> 51);
-    r2 += (uint64_t)(r1 >> 51);
-    r3 += (uint64_t)(r2 >> 51);
-    r4 += (uint64_t)(r3 >> 51);
-    uint64_t low = ((uint64_t)r0 & MASK51) + 19 * (uint64_t)(r4 >> 51);
-    out[0] = low & MASK51;
-    out[1] = ((uint64_t)r1 & MASK51) + (low >> 51);
-    out[2] = (uint64_t)r2 & MASK51;
-    out[3] = (uint64_t)r3 & MASK51;
-    out[4] = (uint64_t)r4 & MASK51;
+    const uint64_t t0 = ((uint64_t)r0 & MASK51) + 19 * (uint64_t)(r4 >> 51);
+    const uint64_t t1 = ((uint64_t)r1 & MASK51) + (uint64_t)(r0 >> 51);
+    const uint64_t t2 = ((uint64_t)r2 & MASK51) + (uint64_t)(r1 >> 51);
+    const uint64_t t3 = ((uint64_t)r3 & MASK51) + (uint64_t)(r2 >> 51);
+    const uint64_t t4 = ((uint64_t)r4 & MASK51) + (uint64_t)(r3 >> 51);
+    out[0] = (t0 & MASK51) + 19 * (t4 >> 51);
+    out[1] = (t1 & MASK51) + (t0 >> 51);
+    out[2] = (t2 & MASK51) + (t1 >> 51);
+    out[3] = (t3 & MASK51) + (t2 >> 51);
+    out[4] = (t4 & MASK51) + (t3 >> 51);
 }
 
 static inline void fe_mul(fe out, const fe a, const fe b)
@@ -211,4 +212,13 @@ void fm_x25519_portable(uint8_t *const *out, const uint8_t *const *scalar, const
 {
     for (size_t i = 0; i < n; i++)
         x25519(out[i], scalar[i], point[i]);
+}
+
+void fm_x25519_invert(uint8_t out[32], const uint8_t in[32])
+{
+    fe a;
+    fe_load(a, in);
+    fe_invert(a, a);
+    fe_store(out, a);
+    fm_wipe(a, sizeof a);
 }
