@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bytes.h"
 #include "fm_kernels.h"
 #include "x25519.h"
 
@@ -19,18 +20,26 @@ typedef void ladders(struct group *g, size_t groups);
 
 static void ladders_a(struct group *g, size_t groups)
 {
-    for (size_t i = 0; i < groups; i++) fm_x25519_ladder_a(&g[i]);
+    for (; groups > 1; groups -= 2, g += 2) fm_x25519_ladder_a2(g);
+    if (groups) fm_x25519_ladder_a1(g);
 }
 
 static void ladders_b(struct group *g, size_t groups)
 {
-    for (; groups > 1; groups -= 2, g += 2) fm_x25519_ladder_b(g);
-    if (groups) fm_x25519_ladder_a(g);
+    for (; groups > 1; groups -= 2, g += 2) fm_x25519_ladder_b2(g);
+    if (groups) fm_x25519_ladder_a1(g);
 }
 
+/* Loose. */
 INLINE fe fe_mul(fe a, fe b)
 {
-    return fe_carry(fold_a(wide_mul(a, b, 0)));
+    return fold_a(wide_mul(a, b, 0));
+}
+
+/* Tight. */
+INLINE fe fe_mul_tight(fe a, fe b)
+{
+    return fe_carry(fe_mul(a, b));
 }
 
 /* The order of lanes that the first half of both transpositions shares. */
@@ -162,25 +171,27 @@ static void store_group(uint8_t *const *out, fe x, size_t n)
     store_words(row, word);
 }
 
-/* a to the power 2^times. */
-static fe fe_sqr_times(fe a, int times)
-{
-    while (times--) a = fe_carry(fold_a(wide_sqr(a, 0)));
-    return a;
-}
+/* The other lane of each pair: lanes whose numbers differ by 1, 2 or 4. */
+#define EXCHANGED(a, f) ((fe){f(a.v0), f(a.v1), f(a.v2), f(a.v3), f(a.v4)})
+#define BY_1(x) _mm512_permutex_epi64(x, 0xb1)
+#define BY_2(x) _mm512_permutex_epi64(x, 0x4e)
+#define BY_4(x) _mm512_shuffle_i64x2(x, x, 0x4e)
 
+/* 1 / a, tight: one inversion of the product of all lanes, in scalar code, where a vector would only wait for itself. */
 static fe fe_invert(fe a)
 {
-    const fe a2 = fe_sqr_times(a, 1), a9 = fe_mul(fe_sqr_times(a2, 2), a), a11 = fe_mul(a9, a2);
-    const fe x5 = fe_mul(fe_sqr_times(a11, 1), a9);
-    const fe x10 = fe_mul(fe_sqr_times(x5, 5), x5);
-    const fe x20 = fe_mul(fe_sqr_times(x10, 10), x10);
-    const fe x40 = fe_mul(fe_sqr_times(x20, 20), x20);
-    const fe x50 = fe_mul(fe_sqr_times(x40, 10), x10);
-    const fe x100 = fe_mul(fe_sqr_times(x50, 50), x50);
-    const fe x200 = fe_mul(fe_sqr_times(x100, 100), x100);
-    const fe x250 = fe_mul(fe_sqr_times(x200, 50), x50);
-    return fe_mul(fe_sqr_times(x250, 5), a11);
+    uint8_t bytes[32];
+    __m512i word[4];
+    const fe of2 = fe_mul_tight(a, EXCHANGED(a, BY_4));
+    const fe of4 = fe_mul_tight(of2, EXCHANGED(of2, BY_2));
+    fe_to_words(word, fe_canonical(fe_mul(of4, EXCHANGED(of4, BY_1))));
+    for (int i = 0; i < 4; i++) fm_store64(bytes + 8 * i, (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(word[i])));
+    fm_x25519_invert(bytes, bytes);
+    for (int i = 0; i < 4; i++) word[i] = ALL(fm_load64(bytes + 8 * i));
+    fm_wipe(bytes, sizeof bytes);
+    const fe inverse4 = fe_mul_tight(fe_from_words(word), EXCHANGED(of4, BY_1));
+    const fe inverse2 = fe_mul_tight(inverse4, EXCHANGED(of2, BY_2));
+    return fe_mul_tight(inverse2, EXCHANGED(a, BY_4));
 }
 
 /* x / z of all groups to out. Where z is 0, it takes part as 1 and the result is 0. */
@@ -191,14 +202,14 @@ static void finish(struct group *g, size_t groups, uint8_t *const *out, size_t n
     for (size_t i = 0; i < groups; i++) {
         zero[i] = fe_is_zero(g[i].z);
         g[i].z = fe_blend(zero[i], fe_carry(g[i].z), fe_small(1));
-        g[i].before = product;
-        product = fe_mul(product, g[i].z);
+        g[i].u = product; /* the point is not needed any more */
+        product = fe_mul_tight(product, g[i].z);
     }
     fe inverse = fe_invert(product);
     for (size_t i = groups; i-- > 0;) {
-        const fe x = fold_a(wide_mul(fe_carry(g[i].x), fe_mul(inverse, g[i].before), 0));
+        const fe x = fe_mul(fe_carry(g[i].x), fe_mul_tight(inverse, g[i].u));
         const size_t first = i * LANES;
-        inverse = fe_mul(inverse, g[i].z);
+        inverse = fe_mul_tight(inverse, g[i].z);
         store_group(out + first, fe_blend(zero[i], x, fe_small(0)), n - first);
     }
 }

@@ -6,7 +6,7 @@
  * chain, which may be multiplied: the low 52 bits of limbs 0..3 count (above them is what has been carried already), and limb 4
  * is below 2^47 + 2^17. Only products with a bias (a multiple of p that makes every limb large) are subtracted from.
  *
- * All is inlined into the ladders, where elements must stay in registers: hence five names and macros, not arrays and loops. */
+ * All is inlined into the ladders. Sums must stay in registers: hence names and macros, not arrays and loops. */
 #ifndef FM_X25519_AVX512IFMA_H
 #define FM_X25519_AVX512IFMA_H
 
@@ -31,14 +31,14 @@ typedef struct {
 /* Eight lanes of a call. */
 struct group {
     __m512i swap[4]; /* bit t: whether bits t and t + 1 of the clamped scalar differ */
-    fe u;            /* tight and masked */
-    fe x, z;         /* what the ladder leaves: loose; the result is x / z */
-    fe before;       /* the product of all z before this one */
+    fe u;            /* the point, tight and loose; later the product of all z before this one */
+    fe x, z;         /* what the ladder leaves, loose: the result is x / z */
 };
 
-/* Set x and z. Fold A for one group, fold B for two at once: the files say what that means. */
-void fm_x25519_ladder_a(struct group *g);
-void fm_x25519_ladder_b(struct group g[2]);
+/* Set x and z of one group, or of two. The files say what folds A and B are. */
+void fm_x25519_ladder_a1(struct group *g);
+void fm_x25519_ladder_a2(struct group g[2]);
+void fm_x25519_ladder_b2(struct group g[2]);
 
 INLINE fe fe_add(fe a, fe b)
 {
@@ -118,96 +118,65 @@ INLINE __m512i fresh(const uint64_t *constant)
 
 static const uint64_t BIAS_FIRST = BIAS_0, BIAS_OTHER = BIAS_1, BIAS_HALF = BIAS_1 / 2;
 
-/* The ten sums of a product. */
+/* The ten sums of a product, of which the lower ones may begin as the bias. */
 typedef struct {
     __m512i c0, c1, c2, c3, c4, c5, c6, c7, c8, c9;
 } wide;
 
-INLINE void mul_begin(wide *p, int biased)
-{
-    p->c0 = biased ? fresh(&BIAS_FIRST) : fresh_zero();
-    p->c1 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
-    p->c2 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
-    p->c3 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
-    p->c4 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
-}
-
-/* All but the first sum will be doubled. */
-INLINE void sqr_begin(wide *p, int biased)
-{
-    p->c0 = biased ? fresh(&BIAS_FIRST) : fresh_zero();
-    p->c1 = biased ? fresh(&BIAS_HALF) : fresh_zero();
-    p->c2 = biased ? fresh(&BIAS_HALF) : fresh_zero();
-    p->c3 = biased ? fresh(&BIAS_HALF) : fresh_zero();
-    p->c4 = biased ? fresh(&BIAS_HALF) : fresh_zero();
-}
-
-/* One limb of a times b: low halves, high halves. The rows of two products are written in turns, so that neither waits for
- * its own sums; a third or fourth would not fit in 32 registers. */
-#define NEW(sum) sum = fresh_zero()
+/* Limb x of one factor times all limbs of the other, into five sums. */
 #define ROW(OP, x, b, s0, s1, s2, s3, s4) \
-    OP(s0, x, b.v0), OP(s1, x, b.v1), OP(s2, x, b.v2), OP(s3, x, b.v3), OP(s4, x, b.v4)
-#define MUL_0(p, a, b) ROW(LO, a.v0, b, p.c0, p.c1, p.c2, p.c3, p.c4)
-#define MUL_1(p, a, b) NEW(p.c5), ROW(HI, a.v0, b, p.c1, p.c2, p.c3, p.c4, p.c5)
-#define MUL_2(p, a, b) ROW(LO, a.v1, b, p.c1, p.c2, p.c3, p.c4, p.c5)
-#define MUL_3(p, a, b) NEW(p.c6), ROW(HI, a.v1, b, p.c2, p.c3, p.c4, p.c5, p.c6)
-#define MUL_4(p, a, b) ROW(LO, a.v2, b, p.c2, p.c3, p.c4, p.c5, p.c6)
-#define MUL_5(p, a, b) NEW(p.c7), ROW(HI, a.v2, b, p.c3, p.c4, p.c5, p.c6, p.c7)
-#define MUL_6(p, a, b) ROW(LO, a.v3, b, p.c3, p.c4, p.c5, p.c6, p.c7)
-#define MUL_7(p, a, b) NEW(p.c8), ROW(HI, a.v3, b, p.c4, p.c5, p.c6, p.c7, p.c8)
-#define MUL_8(p, a, b) ROW(LO, a.v4, b, p.c4, p.c5, p.c6, p.c7, p.c8)
-#define MUL_9(p, a, b) NEW(p.c9), ROW(HI, a.v4, b, p.c5, p.c6, p.c7, p.c8, p.c9)
-
-#define SQR_OUTER(OP, p, a, s0, s1, s2, s3) \
-    OP(p.s0, a.v0, a.v1), OP(p.s1, a.v0, a.v2), OP(p.s2, a.v0, a.v3), OP(p.s3, a.v0, a.v4)
-#define SQR_INNER(OP, p, a, s0, s1, s2, s3) \
-    OP(p.s0, a.v1, a.v2), OP(p.s1, a.v1, a.v3), OP(p.s2, a.v1, a.v4), OP(p.s3, a.v3, a.v4)
-#define SQR_0(p, a) SQR_OUTER(LO, p, a, c1, c2, c3, c4)
-#define SQR_1(p, a) NEW(p.c5), SQR_OUTER(HI, p, a, c2, c3, c4, c5)
-#define SQR_2(p, a) NEW(p.c7), SQR_INNER(LO, p, a, c3, c4, c5, c7)
-#define SQR_3(p, a) NEW(p.c6), NEW(p.c8), SQR_INNER(HI, p, a, c4, c5, c6, c8)
-#define SQR_4(p, a) LO(p.c5, a.v2, a.v3), LO(p.c6, a.v2, a.v4)
-#define SQR_5(p, a) HI(p.c6, a.v2, a.v3), HI(p.c7, a.v2, a.v4)
-#define TWICE(c) c = _mm512_add_epi64(c, c)
-#define SQR_6(p, a) TWICE(p.c1), TWICE(p.c2), TWICE(p.c3), TWICE(p.c4), TWICE(p.c5), TWICE(p.c6), TWICE(p.c7), TWICE(p.c8)
-#define SQR_7(p, a) \
-    LO(p.c0, a.v0, a.v0), LO(p.c2, a.v1, a.v1), LO(p.c4, a.v2, a.v2), LO(p.c6, a.v3, a.v3), LO(p.c8, a.v4, a.v4)
-#define SQR_8(p, a) \
-    NEW(p.c9), HI(p.c1, a.v0, a.v0), HI(p.c3, a.v1, a.v1), HI(p.c5, a.v2, a.v2), HI(p.c7, a.v3, a.v3), HI(p.c9, a.v4, a.v4)
-
-/* Fold A: 2^260 = 608 by IFMA, after the upper sums have handed on their overflow. Limb 4 of both factors is short, so that
- * 608 times the top sum has no high half. */
-#define FOLD_0(p) CARRY(p.c5, p.c6)
-#define FOLD_1(p) CARRY(p.c6, p.c7)
-#define FOLD_2(p) CARRY(p.c7, p.c8)
-#define FOLD_3(p) CARRY(p.c8, p.c9)
-#define FOLD_4(p) LO(p.c0, p.c5, ALL(608)), LO(p.c1, p.c6, ALL(608)), LO(p.c2, p.c7, ALL(608)), LO(p.c3, p.c8, ALL(608))
-#define FOLD_5(p) LO(p.c4, p.c9, ALL(608)), HI(p.c1, p.c5, ALL(608)), HI(p.c2, p.c6, ALL(608)), HI(p.c3, p.c7, ALL(608))
-#define FOLD_6(p) HI(p.c4, p.c8, ALL(608))
-
-#define LOWER(p) ((fe){p.c0, p.c1, p.c2, p.c3, p.c4})
-
-INLINE fe fold_a(wide p)
-{
-    FOLD_0(p), FOLD_1(p), FOLD_2(p), FOLD_3(p), FOLD_4(p), FOLD_5(p), FOLD_6(p);
-    return LOWER(p);
-}
+    OP(p.s0, x, b.v0), OP(p.s1, x, b.v1), OP(p.s2, x, b.v2), OP(p.s3, x, b.v3), OP(p.s4, x, b.v4)
+#define NEW(sum) p.sum = fresh_zero()
 
 INLINE wide wide_mul(fe a, fe b, int biased)
 {
     wide p;
-    mul_begin(&p, biased);
-    MUL_0(p, a, b), MUL_1(p, a, b), MUL_2(p, a, b), MUL_3(p, a, b), MUL_4(p, a, b);
-    MUL_5(p, a, b), MUL_6(p, a, b), MUL_7(p, a, b), MUL_8(p, a, b), MUL_9(p, a, b);
+    p.c0 = biased ? fresh(&BIAS_FIRST) : fresh_zero();
+    p.c1 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
+    p.c2 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
+    p.c3 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
+    p.c4 = biased ? fresh(&BIAS_OTHER) : fresh_zero();
+    ROW(LO, a.v0, b, c0, c1, c2, c3, c4), NEW(c5), ROW(HI, a.v0, b, c1, c2, c3, c4, c5);
+    ROW(LO, a.v1, b, c1, c2, c3, c4, c5), NEW(c6), ROW(HI, a.v1, b, c2, c3, c4, c5, c6);
+    ROW(LO, a.v2, b, c2, c3, c4, c5, c6), NEW(c7), ROW(HI, a.v2, b, c3, c4, c5, c6, c7);
+    ROW(LO, a.v3, b, c3, c4, c5, c6, c7), NEW(c8), ROW(HI, a.v3, b, c4, c5, c6, c7, c8);
+    ROW(LO, a.v4, b, c4, c5, c6, c7, c8), NEW(c9), ROW(HI, a.v4, b, c5, c6, c7, c8, c9);
     return p;
 }
 
+#define TWICE(x) x = _mm512_add_epi64(x, x)
+
+/* Products of two different limbs count twice: those with limb 4 by a doubled limb 4, for which there is room, the others in
+ * their sums. */
 INLINE wide wide_sqr(fe a, int biased)
 {
     wide p;
-    sqr_begin(&p, biased);
-    SQR_0(p, a), SQR_1(p, a), SQR_2(p, a), SQR_3(p, a), SQR_4(p, a), SQR_5(p, a), SQR_6(p, a), SQR_7(p, a), SQR_8(p, a);
+    p.c1 = biased ? fresh(&BIAS_HALF) : fresh_zero();
+    p.c2 = biased ? fresh(&BIAS_HALF) : fresh_zero();
+    p.c3 = biased ? fresh(&BIAS_HALF) : fresh_zero();
+    p.c4 = biased ? fresh(&BIAS_HALF) : fresh_zero();
+    LO(p.c1, a.v0, a.v1), LO(p.c2, a.v0, a.v2), LO(p.c3, a.v0, a.v3), NEW(c5), LO(p.c5, a.v2, a.v3);
+    HI(p.c2, a.v0, a.v1), HI(p.c3, a.v0, a.v2), HI(p.c4, a.v0, a.v3), NEW(c6), HI(p.c6, a.v2, a.v3);
+    LO(p.c3, a.v1, a.v2), LO(p.c4, a.v1, a.v3), HI(p.c5, a.v1, a.v3), HI(p.c4, a.v1, a.v2);
+    TWICE(p.c1), TWICE(p.c2), TWICE(p.c6), TWICE(p.c3), TWICE(p.c5), TWICE(p.c4);
+    __m512i a4 = a.v4;
+    TWICE(a4), NEW(c7), LO(p.c6, a.v2, a4), LO(p.c7, a.v3, a4), LO(p.c5, a.v1, a4), LO(p.c4, a.v0, a4);
+    NEW(c8), HI(p.c7, a.v2, a4), HI(p.c8, a.v3, a4), HI(p.c6, a.v1, a4), HI(p.c5, a.v0, a4);
+    p.c0 = biased ? fresh(&BIAS_FIRST) : fresh_zero();
+    LO(p.c0, a.v0, a.v0), LO(p.c2, a.v1, a.v1), LO(p.c4, a.v2, a.v2), LO(p.c6, a.v3, a.v3), LO(p.c8, a.v4, a.v4), NEW(c9);
+    HI(p.c1, a.v0, a.v0), HI(p.c3, a.v1, a.v1), HI(p.c5, a.v2, a.v2), HI(p.c7, a.v3, a.v3), HI(p.c9, a.v4, a.v4);
     return p;
+}
+
+/* Fold A: 2^260 = 608 by IFMA, after the upper sums have handed on their overflow. Limb 4 of both factors is short, so that
+ * 608 times the top sum has no high half. */
+INLINE fe fold_a(wide p)
+{
+    const __m512i x608 = ALL(608);
+    CARRY(p.c5, p.c6), CARRY(p.c6, p.c7), CARRY(p.c7, p.c8), CARRY(p.c8, p.c9);
+    LO(p.c0, p.c5, x608), LO(p.c1, p.c6, x608), LO(p.c2, p.c7, x608), LO(p.c3, p.c8, x608), LO(p.c4, p.c9, x608);
+    HI(p.c1, p.c5, x608), HI(p.c2, p.c6, x608), HI(p.c3, p.c7, x608), HI(p.c4, p.c8, x608);
+    return (fe){p.c0, p.c1, p.c2, p.c3, p.c4};
 }
 
 #endif
