@@ -210,6 +210,8 @@ class MixnodeConfig(_Config):
     """So long a worker lets datagrams gather after a batch that was not full."""
     receive_batch: int = Field(default=256, ge=1, le=256)
     """Datagrams that a worker takes at once, at most."""
+    isa: Literal["auto", "portable", "avx2", "avx512f", "avx512ifma"] = "auto"
+    """Instruction set of the kernels; auto: the fastest of this CPU and build. FASTMIX_ISA in the environment is stronger."""
     pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
     replay_capacity: int = Field(default=3_000_000, ge=1024, le=1 << 32)

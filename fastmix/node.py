@@ -73,8 +73,8 @@ class Mixnode:
         self._state = NodeState.STARTING
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "fastmix.process", *map(str, fds), pass_fds=fds, env=child_environment(),
-                start_new_session=True,
+                sys.executable, "-P", "-m", "fastmix.process", *map(str, fds), pass_fds=fds,
+                env=child_environment(self.config.isa), start_new_session=True,
             )  # fmt: skip
         finally:
             os.close(config_fd)

@@ -46,3 +46,9 @@ def _run(tokens: list[str]) -> int:
         return complain(error, USAGE)
     except FastmixError as error:
         return complain(error, FAILED)
+    except ValueError as error:
+        from fastmix.kernels.isa import UnusableIsa
+
+        if isinstance(error, UnusableIsa):
+            return complain(error, USAGE)
+        raise

@@ -1,5 +1,6 @@
 """`fastmix run`: one node, until it is told to stop."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
         a default comes from.
     """
     from fastmix.config import MixnodeConfig
+    from fastmix.process.environment import wanted_kernels
 
     loaded = MixnodeConfig.load(config, profile)
+    os.environ |= wanted_kernels(loaded.isa)  # before anything imports them
     check_files(loaded, config)
     if check:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")

@@ -35,7 +35,8 @@ def auto(*, write: Path | None = None, json: bool = False) -> None:
                 "memory_mb": found.machine.memory >> 20,
                 "unwraps_per_s": dict(found.by_isa),
                 "unwraps_per_s_by_batch": {str(batch): rate for batch, rate in found.by_batch.items()},
-                "loopback_ns": round(found.loopback_ns),
+                "loopback_ns": dict(found.loopback_ns),
+                "io": found.io,
                 "isa": found.isa,
                 "batch": found.batch,
                 "based_on": proposal.based_on,
@@ -45,7 +46,8 @@ def auto(*, write: Path | None = None, json: bool = False) -> None:
         return
     rows = [(f"{name} kernels", f"{rate} unwraps/s a core") for name, rate in found.by_isa.items()]
     rows += [(f"batches of {batch}", f"{rate} unwraps/s a core") for batch, rate in found.by_batch.items()]
-    print_table([*rows, ("loopback", f"{found.loopback_ns / 1e3:.1f} us a datagram, one by one")])
+    rows += [(f"{name} over loopback", f"{ns} ns a datagram in and out") for name, ns in found.loopback_ns.items()]
+    print_table(rows)
     print(f"\n{text}")
     print(f"Written to {write}: fastmix run --profile {write} CONFIG" if write else "Keep it with --write FILE.toml")
 

@@ -27,6 +27,10 @@ def supported() -> tuple[str, ...]:
     return tuple(name for name in ISAS if name in _native.available())
 
 
+class UnusableIsa(ValueError):
+    """FASTMIX_ISA names kernels that this build or CPU does not have."""
+
+
 def kernels_named(name: str) -> Kernels:
     """The table of one instruction set; `ValueError` names the choices."""
     if name not in ISAS:
@@ -38,11 +42,11 @@ def kernels_named(name: str) -> Kernels:
 
 @cache
 def active() -> Kernels:
-    """The table in use: what the environment names in FASTMIX_ISA, else the fastest. `ValueError` when that is wrong."""
+    """The table in use: what the environment names in FASTMIX_ISA, else the fastest. `UnusableIsa` when that is wrong."""
     wanted = os.environ.get("FASTMIX_ISA")
     if not wanted:
         return kernels_named(supported()[-1])
     try:
         return kernels_named(wanted)
     except ValueError as error:
-        raise ValueError(f"environment variable FASTMIX_ISA: {error}; or unset it") from None
+        raise UnusableIsa(f"environment variable FASTMIX_ISA: {error}; or unset it") from None

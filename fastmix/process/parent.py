@@ -101,9 +101,7 @@ class Parent:
         self._prepare_state_dir()
         blob = mixing_blob(config.mixing, self.network, config.number)
         host, port = config.listen_address or self.network.node(config.number).address
-        self.endpoint = open_endpoint(
-            host, port, workers=config.workers, backend=config.io, receive_buffer=config.receive_buffer
-        )
+        self.endpoint = open_endpoint(host, port, workers=config.workers, backend=config.io, receive_buffer=config.receive_buffer)
         self._warn(self.endpoint.receive_buffer_warning)
         self._make_memory(blob, hook)
         self.data = Child("data plane", self._fork_data)
@@ -156,7 +154,9 @@ class Parent:
 
     def _measure(self) -> None:
         """Notes what one core can do."""
-        process = self.page["process"]
+        process, isa = self.page["process"], self.config.isa
+        if isa not in ("auto", active().name):
+            self._warn(f"isa = {isa} is set, but {active().name} is in use: FASTMIX_ISA is set, or kernels were imported before")
         process["unwraps_per_s"], process["isa"] = unwraps_per_s(self.network.geometry), active().name.encode()
         log.info("datagrams move by %s", self.endpoint.backend)
         log.info("%s kernels unwrap %d packets a second and core", active().name, int(process["unwraps_per_s"][0]))

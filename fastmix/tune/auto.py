@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fastmix.bench.noise import loopback_ns
 from fastmix.kernels.isa import supported
 from fastmix.packet.geometry import WAN
 from fastmix.profile import load_profile
 from fastmix.tune.capacity import unwraps_per_s
 from fastmix.tune.facts import Machine, machine_of
 from fastmix.tune.host import Host
+from fastmix.tune.loopback import loopback_ns
 
 BATCHES = (32, 64, 128, 256)
 NEAR = 0.97
@@ -24,6 +24,8 @@ REPLAY_BYTES = 6.4
 """A packet's tag in the replay set."""
 MEMORY_SHARE = 4
 """The replay set takes at most this part of the memory: one fourth."""
+WORKERS_MOST = 16
+"""As many as a node takes."""
 POOL_S = 0.1
 """Twice the default mean delay: so much of the traffic has room in the pool."""
 POOL_LEAST, POOL_MOST = 4096, 1 << 18
@@ -32,13 +34,18 @@ POOL_LEAST, POOL_MOST = 4096, 1 << 18
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What was found. `by_isa`: unwraps/s of a core; `by_batch`: the same of the best instruction set, by batch;
-    `loopback_ns`: one datagram sent and received.
+    `loopback_ns`: one datagram sent and received, by backend.
     """
 
     machine: Machine
     by_isa: Mapping[str, int]
     by_batch: Mapping[int, int]
-    loopback_ns: float
+    loopback_ns: Mapping[str, int]
+
+    @property
+    def io(self) -> str:
+        """The backend that moves a datagram in the least time."""
+        return min(self.loopback_ns, key=lambda name: self.loopback_ns[name])
 
     @property
     def isa(self) -> str:
@@ -81,13 +88,19 @@ def propose(found: Measured) -> Proposal:
     """The named profile that is nearest, and what to change of it."""
     cores, memory = found.machine.usable_cores, found.machine.memory
     small = cores == 1 and memory < SMALL_MEMORY
-    base = "small-host" if small else "single-thread" if cores == 1 else "optimized"
+    base = "small-host" if small else "single-thread" if cores == 1 else "optimized" if found.io == "gso" else "multi-threaded"
     why = {"based_on": f"{cores} {'core' if cores == 1 else 'cores'}, {memory >> 20} MB"}
-    workers = cores if cores <= 2 else cores - 1
+    workers = cores if cores <= 2 else min(cores - 1, WORKERS_MOST)
     messages = int(NODE_SHARE * found.by_isa[found.isa] * workers)
     node: dict[str, int | str] = {"workers": workers, "receive_batch": found.batch}
-    why["workers"] = "all cores" if workers == cores else f"all cores but one, of {cores}"
+    why["workers"] = "all cores" if workers == cores else f"{cores} cores, of which the mixer keeps one"
     why["receive_batch"] = f"{found.by_batch[found.batch]:,} unwraps/s a core; {max(found.by_batch.values()):,} at most"
+    if load_profile(base).node.get("io") not in ("auto", found.io):
+        node["io"] = found.io
+        why["io"] = ", ".join(f"{name} {ns:,}" for name, ns in found.loopback_ns.items()) + " ns a datagram in and out"
+    if found.isa != supported()[-1]:
+        node["isa"] = found.isa
+        why["isa"] = f"{found.by_isa[found.isa]:,} unwraps/s a core, {supported()[-1]} {found.by_isa.get(supported()[-1], 0):,}"
     need, room = messages * KEY_LIFE_S, int(memory / MEMORY_SHARE / REPLAY_BYTES)
     node["replay_capacity"] = _rounded(min(need, room), 100_000)
     why["replay_capacity"] = f"{messages:,} packets a second for {KEY_LIFE_S} s" + (

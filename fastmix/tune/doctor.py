@@ -17,6 +17,7 @@ from fastmix.tune.check import ABSENT_HERE, DIFFERS, UNREADABLE, Finding, check
 from fastmix.tune.facts import Machine, machine_of
 from fastmix.tune.host import Host
 from fastmix.tune.settings import setting_named
+from fastmix.udp.backends import REMEDIES, has_backend, max_segments
 
 CAP_NET_ADMIN = 12
 """A process that has it is given any receive buffer."""
@@ -61,12 +62,13 @@ def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Rep
         "kernels": f"{active().name} (this CPU and build have {', '.join(supported())})",
         "cores": f"{machine.cores}" + ("" if isinf(machine.quota) else f", of which the cgroup pays for {machine.quota:g}"),
         "core clock": f"{ghz:.2f} GHz now",
+        "trains": f"{max_segments()} datagrams in one (UDP_SEGMENT, UDP_GRO)" if max_segments() else "none",
         "memory": f"{machine.memory >> 20} MB free for a node",
         **{name: _read(name, host) for name in SHOWN},
         "capacity": f"{rate} unwraps/s a core ({geometry.name}); a node with sockets and links does some 20 % less",
     }
     bad = [each for each in check(profile, host) if _is_bad(each, host)]
-    warnings = [*_of_kernels(), *(_of_finding(each, profile.name) for each in bad)]
+    warnings = [*_of_kernels(), *_of_sockets(config), *(_of_finding(each, profile.name) for each in bad)]
     warnings += _of_node(config, machine, geometry.name, host) if config else []
     return Report(facts, active().name, round(ghz, 2), rate, tuple(warnings))
 
@@ -102,9 +104,24 @@ def _of_kernels() -> list[Caution]:
     return []
 
 
+def _of_sockets(config: MixnodeConfig | None) -> list[Caution]:
+    found = []
+    if not has_backend("gso"):
+        problem = f"{REMEDIES['gso']}: 1.8 us to move a packet in and out instead of 0.3"
+        found.append(Caution(problem, "run the node on a newer kernel, outside of a sandbox that emulates one"))
+    if config and not (config.io == "auto" or has_backend(config.io)):
+        found.append(Caution(f'io = "{config.io}" does not work here, so the node does not start', 'set io = "auto"'))
+    return found
+
+
 def _of_node(config: MixnodeConfig, machine: Machine, geometry: str, host: Host) -> list[Caution]:
     """What of a configuration does not fit the machine."""
     found = []
+    if config.workers > machine.usable_cores:
+        problem = f"workers is {config.workers}, but the node may use {min(machine.cores, machine.quota):g} cores"
+        found.append(Caution(problem, f"set workers = {machine.usable_cores}, or give it more cores"))
+    if config.isa not in ("auto", *supported()):
+        found.append(Caution(f'isa = "{config.isa}" does not run here, so the node does not start', 'set isa = "auto"'))
     replay = config.replay_capacity // REPLAY_FILL * REPLAY_ROW
     need = config.pool_slots * ROW_SIZE[geometry] + replay
     if need > machine.memory:

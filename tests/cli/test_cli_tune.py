@@ -123,6 +123,14 @@ def test_doctor_names_kernels_that_are_held_back() -> None:
     assert "! the kernels are portable, but" in done.stdout or "! only the portable kernels run here" in done.stdout
 
 
+def test_kernels_that_there_are_not_are_named_in_one_sentence() -> None:
+    done = fastmix("doctor", FASTMIX_ISA="mmx")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(
+        "fastmix: environment variable FASTMIX_ISA: instruction set 'mmx' is not known: use one of portable"
+    )
+
+
 def test_doctor_does_not_import_numba() -> None:
     code = "import atexit; atexit.register(lambda: print(*sorted({'numba', 'llvmlite'} & set(sys.modules)), file=sys.stderr))"
     assert fastmix("doctor", code=code).stderr == "\n"

@@ -15,10 +15,9 @@ from fastmix.tune.host import Host
 GB = 1 << 30
 
 
-def measured(cores: int, memory: int, quota: float = inf) -> Measured:
-    return Measured(
-        Machine(cores, quota, memory), {"portable": 10_000, "avx2": 20_000}, {32: 15_000, 64: 19_800, 128: 20_000}, 1e3
-    )
+def measured(cores: int, memory: int, quota: float = inf, **loopback_ns: int) -> Measured:
+    by_isa, by_batch = {"portable": 10_000, "avx2": 20_000}, {32: 15_000, 64: 19_800, 128: 20_000}
+    return Measured(Machine(cores, quota, memory), by_isa, by_batch, loopback_ns or {"gso": 300, "mmsg": 1800})
 
 
 @pytest.mark.parametrize(
@@ -29,12 +28,17 @@ def measured(cores: int, memory: int, quota: float = inf) -> Measured:
         (measured(1, 4 * GB), "single-thread", 16_000),
         (measured(2, 64 * GB), "optimized", 32_000),
         (measured(16, 64 * GB), "optimized", 240_000),
+        (measured(64, 64 * GB), "optimized", 256_000),
+        (measured(16, 64 * GB, mmsg=1800, socket=5000), "multi-threaded", 240_000),
+        (measured(16, 64 * GB, gso=2000, mmsg=1800), "multi-threaded", 240_000),
     ],
 )
 def test_proposals(found: Measured, based_on: str, messages: int, tmp_path: Path) -> None:
     proposal = propose(found)
     assert (proposal.based_on, found.isa, found.batch) == (based_on, "avx2", 64)
     settled = load_profile(based_on).node | dict(proposal.node)
+    assert (settled["workers"], settled["receive_batch"]) == (messages // 16_000, 64)
+    assert settled["io"] in ("auto", found.io) or based_on == "single-thread"
     need = messages * 780
     assert settled["replay_capacity"] <= need
     assert settled["replay_capacity"] * 6.4 <= found.machine.memory / 4
@@ -50,5 +54,6 @@ def test_this_machine() -> None:
     found = measure(Host())
     assert set(found.by_isa) == set(supported())
     assert set(found.by_batch) == set(BATCHES)
-    assert found.loopback_ns > 100
+    assert list(found.loopback_ns)[-1] == "socket"
+    assert all(50 < ns < 100_000 for ns in found.loopback_ns.values())
     check_node_settings(load_profile(propose(found).based_on))
