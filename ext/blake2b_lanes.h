@@ -13,28 +13,29 @@ static const uint64_t IV[8] = {
     0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
 };
 
-/* Four mixings step by step, so that their chains overlap. */
-#define HALF(a, b, c, d, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, s, s1, s2, s3, FIRST, SECOND)              \
+/* One mixing after the other: their chains overlap by themselves, and few vectors are in use at a time. */
+#define MIX(a, b, c, d, x, y)                                                                                        \
     do {                                                                                                             \
-        v[a] += m[s]; v[a1] += m[s1]; v[a2] += m[s2]; v[a3] += m[s3];                                                \
-        v[a] += v[b]; v[a1] += v[b1]; v[a2] += v[b2]; v[a3] += v[b3];                                                \
-        v[d] ^= v[a]; v[d1] ^= v[a1]; v[d2] ^= v[a2]; v[d3] ^= v[a3];                                                \
-        v[d] = FIRST(v[d]); v[d1] = FIRST(v[d1]); v[d2] = FIRST(v[d2]); v[d3] = FIRST(v[d3]);                        \
-        v[c] += v[d]; v[c1] += v[d1]; v[c2] += v[d2]; v[c3] += v[d3];                                                \
-        v[b] ^= v[c]; v[b1] ^= v[c1]; v[b2] ^= v[c2]; v[b3] ^= v[c3];                                                \
-        v[b] = SECOND(v[b]); v[b1] = SECOND(v[b1]); v[b2] = SECOND(v[b2]); v[b3] = SECOND(v[b3]);                    \
+        a += x; a += b; d = V_ROTATE32(d ^ a);                                                                       \
+        c += d; b = V_ROTATE24(b ^ c);                                                                               \
+        a += y; a += b; d = V_ROTATE16(d ^ a);                                                                       \
+        c += d; b = V_ROTATE63(b ^ c);                                                                               \
     } while (0)
 /* A round with its row of the message schedule, spelled out so that every index is a constant. */
 #define ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, sa, sb, sc, sd, se, sf)                                        \
     do {                                                                                                             \
-        HALF(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, s0, s2, s4, s6, V_ROTATE32, V_ROTATE24);          \
-        HALF(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, s1, s3, s5, s7, V_ROTATE16, V_ROTATE63);          \
-        HALF(0, 5, 10, 15, 1, 6, 11, 12, 2, 7, 8, 13, 3, 4, 9, 14, s8, sa, sc, se, V_ROTATE32, V_ROTATE24);          \
-        HALF(0, 5, 10, 15, 1, 6, 11, 12, 2, 7, 8, 13, 3, 4, 9, 14, s9, sb, sd, sf, V_ROTATE16, V_ROTATE63);          \
+        MIX(v[0], v[4], v[8], v[12], m[s0], m[s1]);                                                                  \
+        MIX(v[1], v[5], v[9], v[13], m[s2], m[s3]);                                                                  \
+        MIX(v[2], v[6], v[10], v[14], m[s4], m[s5]);                                                                 \
+        MIX(v[3], v[7], v[11], v[15], m[s6], m[s7]);                                                                 \
+        MIX(v[0], v[5], v[10], v[15], m[s8], m[s9]);                                                                 \
+        MIX(v[1], v[6], v[11], v[12], m[sa], m[sb]);                                                                 \
+        MIX(v[2], v[7], v[8], v[13], m[sc], m[sd]);                                                                  \
+        MIX(v[3], v[4], v[9], v[14], m[se], m[sf]);                                                                  \
     } while (0)
 
 /* F of RFC 7693; counted is the number of bytes hashed so far, this block included. */
-static inline void compress(V h[8], const V m[16], uint64_t counted, int last)
+static FM_FRAME void compress(V h[8], const V m[16], uint64_t counted, int last)
 {
     V v[16];
 

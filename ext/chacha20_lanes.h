@@ -18,7 +18,7 @@ struct call { /* what the caller gave */
     size_t size, n;
 };
 
-struct group { /* the blocks of one pass; lanes behind `used` repeat the last one and are not stored */
+struct group { /* the blocks of one pass; lanes behind `used` are not stored */
     size_t used;
     int one_row;
     const uint8_t *key[LANES];
@@ -68,35 +68,54 @@ static inline void rounds(W x[16], const W start[16])
         x[i] += start[i];
 }
 
-static void lane_set(struct group *g, size_t lane, const struct call *c, size_t row, size_t block)
+/* k blocks of one row, from lane on. */
+static inline void row_fill(struct group *g, size_t lane, size_t k, const struct call *c, const struct place *p)
 {
-    const size_t at = block * BLOCK, left = c->size - at;
-    g->key[lane] = c->key[row];
-    g->out[lane] = c->out[row] + at;
-    g->in[lane] = c->in == NULL ? NULL : c->in[row] + at;
-    g->size[lane] = left < BLOCK ? left : BLOCK;
-    g->last[0][lane] = (c->counter == NULL ? 0 : c->counter[row]) + (uint32_t)block;
-    for (int i = 0; i < 3; i++)
-        g->last[1 + i][lane] = c->nonce == NULL ? 0 : fm_load32(c->nonce[row] + 4 * i);
+    const size_t at = p->block * BLOCK, left = c->size - at;
+    const uint32_t counter = (c->counter == NULL ? 0 : c->counter[p->row]) + (uint32_t)p->block;
+    const uint8_t *key = c->key[p->row], *in = c->in == NULL ? NULL : c->in[p->row] + at;
+    uint8_t *out = c->out[p->row] + at;
+    for (size_t i = 0; i < k; i++) {
+        g->key[lane + i] = key;
+        g->out[lane + i] = out + i * BLOCK;
+        g->in[lane + i] = in == NULL ? NULL : in + i * BLOCK;
+        g->size[lane + i] = BLOCK;
+        g->last[0][lane + i] = counter + (uint32_t)i;
+    }
+    if (k * BLOCK > left)
+        g->size[lane + k - 1] = left % BLOCK;
+    for (int word = 0; c->nonce != NULL && word < 3; word++) {
+        const uint32_t value = fm_load32(c->nonce[p->row] + 4 * word);
+        for (size_t i = 0; i < k; i++)
+            g->last[1 + word][lane + i] = value;
+    }
 }
 
-/* The next blocks, none at the end. */
+/* The next blocks, none at the end. Lanes without a block have a key, and numbers that do not matter. */
 static void group_fill(struct group *g, struct place *p, const struct call *c)
 {
     const size_t first = p->row;
-    size_t lane = 0, row = first;
-    for (; lane < LANES && p->row < c->n; lane++) {
-        row = p->row;
-        lane_set(g, lane, c, row, p->block);
-        if (++p->block == p->blocks) {
+    size_t lane = 0;
+    g->one_row = 1;
+    while (lane < LANES && p->row < c->n) {
+        const size_t room = LANES - lane, blocks = p->blocks - p->block, k = blocks < room ? blocks : room;
+        if (k == LANES) /* constants, for which the loops unroll */
+            row_fill(g, 0, LANES, c, p);
+        else if (k == 1)
+            row_fill(g, lane, 1, c, p);
+        else
+            row_fill(g, lane, k, c, p);
+        g->one_row &= p->row == first;
+        lane += k;
+        p->block += k;
+        if (p->block == p->blocks) {
             p->block = 0;
             p->row++;
         }
     }
     g->used = lane;
-    g->one_row = row == first;
-    for (; lane < LANES && g->used; lane++)
-        lane_set(g, lane, c, row, p->blocks - 1);
+    for (; lane < LANES; lane++)
+        g->key[lane] = c->key[0];
 }
 
 static FM_FRAME void stream(const struct call *c)
@@ -105,6 +124,8 @@ static FM_FRAME void stream(const struct call *c)
     struct group groups[2];
     W start[16], x[16];
 
+    memset(groups[0].last, 0, sizeof groups[0].last); /* zero nonces stay */
+    memset(groups[1].last, 0, sizeof groups[1].last);
     group_fill(&groups[0], &p, c);
     for (size_t number = 0; groups[number % 2].used; number++) {
         const struct group *g = &groups[number % 2];

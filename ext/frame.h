@@ -7,7 +7,7 @@
 
 #define FM_FRAME __attribute__((noinline))
 
-enum { FRAME_SIZE = 8192 }; /* the largest of the frames is less */
+enum { FRAME_SIZE = 5120 }; /* the largest of the frames is less */
 
 static FM_FRAME void frame_burn(void)
 {

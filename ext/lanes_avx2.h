@@ -26,7 +26,11 @@ static inline V v_multiply32(V a, V b)
 #define V_ROTATE32(v) ((V)_mm256_shuffle_epi32((__m256i)(v), 0xb1))
 #define V_ROTATE24(v) V_SHUFFLE(v, 0x0201000706050403, 0x0a09080f0e0d0c0b)
 #define V_ROTATE16(v) V_SHUFFLE(v, 0x0100070605040302, 0x09080f0e0d0c0b0a)
-#define V_ROTATE63(v) (((v) + (v)) | (v) >> 63)
+static inline V v_rotate63(V v)
+{
+    return (v + v) | v >> 63;
+}
+#define V_ROTATE63(v) v_rotate63(v)
 
 static inline void v_transpose(V out[4], const __m256i in[4])
 {

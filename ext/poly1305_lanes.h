@@ -18,35 +18,38 @@ struct group { /* the rows of one pass */
     const uint8_t *message[LANES];
 };
 
-/* h = (h + first block) r^n + next r^(n - 1) + ... ; blocks are in words, bit 128 of each in top. */
-static inline void step(V h[LIMBS], const V words[8], const V top[4], const struct power *power, int n)
+/* d += (h, if this is the first, + block) times a power */
+static inline void block_add(V d[PRODUCTS], const V h[LIMBS], int first, V low, V high, V top, const struct power *power)
 {
-    V d[PRODUCTS] = {0}, limb[LIMBS];
-#pragma GCC unroll 4
-    for (int i = 0; i < n; i++) {
-        block_split(limb, words[2 * i], words[2 * i + 1], top[i]);
-        for (int j = 0; i == 0 && j < LIMBS; j++)
-            limb[j] += h[j];
-        products_add(d, limb, &power[n - 1 - i]);
-    }
+    V limb[LIMBS];
+    block_split(limb, low, high, top);
+    for (int i = 0; first && i < LIMBS; i++)
+        limb[i] += h[i];
+    products_add(d, limb, power);
+}
+
+/* h = (h + first block) r^4 + second r^3 + third r^2 + fourth r */
+static inline void step(V h[LIMBS], const V words[8], const struct power *power)
+{
+    V d[PRODUCTS] = {0};
+    for (int i = 0; i < STEP_BLOCKS; i++)
+        block_add(d, h, i == 0, words[2 * i], words[2 * i + 1], v_all(1), &power[STEP_BLOCKS - 1 - i]);
     products_carry(h, d);
 }
 
-/* The rest of the rows: whole blocks and, behind their last byte, a one. */
-static inline void rest(V h[LIMBS], const struct group *g, size_t at, size_t size, const struct power *power)
+/* The rest of the rows, one to four blocks: whole ones and, behind their last byte, a one. */
+static FM_FRAME void rest(V h[LIMBS], const struct group *g, size_t at, size_t size, const struct power *power)
 {
     const size_t left = size - at, n = (left + BLOCK - 1) / BLOCK;
-    V words[8], top[4];
+    V words[8], d[PRODUCTS] = {0};
 
     v_load(words, g->message, at, left);
-    for (size_t i = 0; i < STEP_BLOCKS; i++)
-        top[i] = v_all((i + 1) * BLOCK <= left);
     if (left % BLOCK)
         words[left / 8] |= v_all((uint64_t)1 << left % 8 * 8);
-    if (n == 1) step(h, words, top, power, 1);
-    else if (n == 2) step(h, words, top, power, 2);
-    else if (n == 3) step(h, words, top, power, 3);
-    else step(h, words, top, power, 4);
+#pragma GCC unroll 1
+    for (size_t i = 0; i < n; i++)
+        block_add(d, h, i == 0, words[2 * i], words[2 * i + 1], v_all((i + 1) * BLOCK <= left), &power[n - 1 - i]);
+    products_carry(h, d);
 }
 
 /* r to r^n, n at most 4. */
@@ -67,7 +70,6 @@ static FM_FRAME void tags(V tag[8], const struct group *g, size_t size)
 {
     struct power power[STEP_BLOCKS];
     V key[4], h[LIMBS] = {0}, words[8], low, high;
-    const V top[4] = {v_all(1), v_all(1), v_all(1), v_all(1)};
     const size_t blocks = (size + BLOCK - 1) / BLOCK;
     size_t at = 0;
 
@@ -75,7 +77,7 @@ static FM_FRAME void tags(V tag[8], const struct group *g, size_t size)
     powers_set(power, key, blocks < STEP_BLOCKS ? blocks : STEP_BLOCKS);
     for (; at + STEP <= size; at += STEP) {
         v_load(words, g->message, at, STEP);
-        step(h, words, top, power, STEP_BLOCKS);
+        step(h, words, power);
     }
     if (at < size)
         rest(h, g, at, size, power);
