@@ -208,7 +208,8 @@ cdef class Road:
 
     def __dealloc__(self):
         if self.plane is not NULL:
-            fm_plane_stop(self.plane)
+            with nogil:
+                fm_plane_stop(self.plane)
         fm_plane_free(self.plane)
 
     def __init__(self, geometry, other_frame_size, arena, page, io_addresses, scratch, *, batch=256, tick_ns=1_000_000,

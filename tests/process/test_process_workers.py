@@ -91,16 +91,15 @@ def test_fail_point(start, place) -> None:
 def test_drain(start) -> None:
     """What is pooled leaves at its time, what comes is counted; the workers have ended before the last count."""
     node = start(options=TWO, mean_delay_ns=100_000_000)
-    node.send(200)
-    node.settle(200)
+    node.send(120)
+    node.settle(120)
+    late = [node.upstream.frame(node.packet()) for _ in range(20)]
     node.signal(signal.SIGTERM)
-    until(lambda: "draining" in node.log())
-    for _ in range(10):
-        node.send(5)
-        time.sleep(0.005)
+    until(lambda: "draining" in node.log(), every_s=0.001)
+    node.send_frames(late)
     assert node.ended() == 0
-    assert len(check_wire(node)) == 200
-    assert "200 forwarded, 50 dropped" in node.log()
+    assert len(check_wire(node)) == 120
+    assert "ended: 140 received, 120 forwarded, 20 dropped" in node.log()
 
 
 def test_placement(start) -> None:
