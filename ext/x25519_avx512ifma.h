@@ -4,7 +4,7 @@
  * IFMA reads only the low 52 bits of what it multiplies, so a limb whose overflow has been added to its neighbour needs no mask.
  * Elements come in two kinds: *loose*, as products leave them, which may be added and subtracted; and *tight*, after one carry
  * chain, which may be multiplied: the low 52 bits of limbs 0..3 count (above them is what has been carried already), and limb 4
- * is below 2^47 + 2^17. Only products with a bias (a multiple of p that makes every limb large) are subtracted from.
+ * is below 2^47 + 2^12. Only products with a bias (a multiple of p that makes every limb large) are subtracted from.
  *
  * All is inlined into the ladders. Sums must stay in registers: hence names and macros, not arrays and loops. */
 #ifndef FM_X25519_AVX512IFMA_H
