@@ -47,7 +47,7 @@ def _hand_over(sock, view, address, retries):
     while True:
         try:
             to = _unpacked(address)
-            sock.sendto(view, to) if to else sock.send(view)
+            sock.sendto(view, socket.MSG_DONTWAIT, to) if to else sock.send(view, socket.MSG_DONTWAIT)
             return 0, retries
         except (ValueError, socket.gaierror):  # an address of another family
             return -errno.EAFNOSUPPORT, retries
