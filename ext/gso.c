@@ -62,6 +62,11 @@ struct fm_gso *fm_gso_new(int fd, uint32_t row_size, uint32_t batch, uint32_t ma
     return g;
 }
 
+uint64_t fm_gso_ring_size(uint32_t row_size, uint32_t batch)
+{
+    return (uint64_t)batch * (row_size + AREA);
+}
+
 void fm_gso_free(struct fm_gso *g)
 {
     if (!g) return;

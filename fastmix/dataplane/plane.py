@@ -51,6 +51,11 @@ class DatagramIo(Protocol):
         """Address of the C structure."""
         ...
 
+    @property
+    def ring_size(self) -> int:
+        """Bytes that received datagrams take, at most."""
+        ...
+
 
 class DataPlane:
     """Workers and the mixer over shared memory.

@@ -167,13 +167,13 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
 
 def tell_memory(plane: DataPlane, setup: NodeSetup, snapshot: Region) -> None:
     """One line with all that was allocated: there will not be more."""
-    config, frame_size = setup.config, setup.network.geometry.frame_size
+    config = setup.config
     log.info(
-        "memory, all of it from the start: arena of %d slots %.1f MB, receive rings %.1f MB, keys and scratch %.1f MB, "
+        "memory, all of it from the start: arena of %d slots %.1f MB, receive rings up to %.1f MB, keys and scratch %.1f MB, "
         "lists %.1f MB, replay set %.1f MB, socket buffers up to %.1f MB",
-        config.pool_slots, setup.arena.size / 1e6, config.workers * config.receive_batch * frame_size / 1e6,
+        config.pool_slots, setup.arena.size / 1e6, sum(io.ring_size for io in plane.ios) / 1e6,
         (snapshot.size + plane.scratch_size) / 1e6, plane.road.private_size / 1e6, plane.replay_size / 1e6,
-        2 * config.receive_buffer / 1e6,
+        2 * config.workers * config.receive_buffer / 1e6,
     )  # fmt: skip
 
 

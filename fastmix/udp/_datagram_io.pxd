@@ -1,6 +1,6 @@
 """What the modules of this package share: struct fm_io and the class over it."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "fm_geometry.h":
     enum: FM_BATCH_MAX
@@ -32,5 +32,6 @@ cdef int refuse_sizes(int row_size, int batch) except -1
 cdef class DatagramIo:
     cdef fm_io io
     cdef readonly uint32_t row_size
+    cdef readonly uint64_t ring_size
     cdef fm_received received[FM_BATCH_MAX]
     cdef fm_outgoing outgoing[FM_BATCH_MAX]

@@ -25,7 +25,10 @@ cdef int refuse_sizes(int row_size, int batch) except -1:
 
 cdef class DatagramIo:
     """Base of `MmsgIo`, `GsoIo`, `SocketIo` and `MemoryIo`. One thread at a time; with sockets one may receive while another
-    sends, if both go through `address`."""
+    sends, if both go through `address`.
+
+    `row_size`: bytes that are kept of a datagram; `ring_size`: bytes that received datagrams take in this process, at most.
+    """
 
     @property
     def address(self):

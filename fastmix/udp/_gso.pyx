@@ -4,7 +4,7 @@ Road: **here** → link → unwrap → pool → shuffle → link → **here**
 """
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 import os
 
@@ -14,6 +14,7 @@ cdef extern from "fm_gso.h":
     struct fm_gso:
         pass
     uint32_t fm_gso_probe()
+    uint64_t fm_gso_ring_size(uint32_t row_size, uint32_t batch)
     fm_gso *fm_gso_new(int fd, uint32_t row_size, uint32_t batch, uint32_t max_segments)
     void fm_gso_free(fm_gso *g)
     void fm_gso_io(fm_gso *g, fm_io *out)
@@ -37,7 +38,7 @@ cdef class GsoIo(DatagramIo):
 
     def __cinit__(self, int fd, int row_size, int batch=FM_BATCH_MAX, object owner=None, *, int max_segments=64):
         refuse_sizes(row_size, batch)
-        self.owner, self.row_size = owner, row_size
+        self.owner, self.row_size, self.ring_size = owner, row_size, fm_gso_ring_size(row_size, batch)
         self.gso = fm_gso_new(fd, row_size, batch, max_segments)
         if self.gso == NULL:
             raise OSError(errno, f"UDP_GRO: {os.strerror(errno)}")

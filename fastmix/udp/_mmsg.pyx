@@ -33,7 +33,7 @@ cdef class MmsgIo(DatagramIo):
 
     def __cinit__(self, int fd, int row_size, int batch=FM_BATCH_MAX, object owner=None):
         refuse_sizes(row_size, batch)
-        self.owner, self.row_size = owner, row_size
+        self.owner, self.row_size, self.ring_size = owner, row_size, batch * row_size
         self.mmsg = fm_mmsg_new(fd, row_size, batch)
         if self.mmsg == NULL:
             raise MemoryError

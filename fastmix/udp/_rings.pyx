@@ -39,7 +39,7 @@ cdef class MemoryIo(DatagramIo):
         self.rings = fm_rings_new(capacity, row_size)
         if self.rings == NULL:
             raise MemoryError
-        self.row_size = row_size
+        self.row_size, self.ring_size = row_size, <uint64_t>capacity * row_size
         fm_rings_io(self.rings, &self.io)
 
     def __dealloc__(self):

@@ -71,7 +71,8 @@ cdef class SocketIo(DatagramIo):
 
     def __cinit__(self, object sock, int row_size, int batch=FM_BATCH_MAX, object owner=None):
         refuse_sizes(row_size, batch)
-        self.socket, self.owner, self.row_size, self.batch = sock, owner, row_size, batch
+        self.socket, self.owner, self.batch = sock, owner, batch
+        self.row_size, self.ring_size = row_size, batch * row_size
         self.rows = np.zeros((batch, row_size), np.uint8)
         self.ring, self.views = self.rows, [memoryview(row) for row in self.rows]
         self.io = fm_io(<void *>self, _recv, _wait, _send)
