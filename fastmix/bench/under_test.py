@@ -1,0 +1,230 @@
+"""The node under test: `fastmix run` as an operator starts it, in a fresh directory, and what the kernel says of its processes."""
+
+import ctypes
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastmix.bench.neighbours import NODE, Neighbours
+from fastmix.config import MixnodeConfig
+from fastmix.control.ask import ask
+from fastmix.errors import FastmixError, NetworkFailure, ResourceExhausted
+from fastmix.seam.lifeline import PR_SET_PDEATHSIG
+from fastmix.status import Metrics
+
+SHARED_MEMORY = Path("/dev/shm")
+START_S, END_S = 60.0, 5.0
+REPLAY_CAPACITY = 4_000_000
+"""Packets: more than any node is given in its life here."""
+PRIORITY = -20
+_prctl = ctypes.CDLL(None).prctl
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a node is started. `mixing` are lines of its `[mixing]` table."""
+
+    geometry: str = "wan"
+    workers: int = 1
+    io: str = "auto"
+    profile: str | None = None
+    mixing: tuple[str, ...] = ('strategy = "adaptive"',)
+    pool_slots: int = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of all the node's processes: anonymous and shared ones without the replay set, and RSS with everything.
+
+    `own` is None where the kernel does not tell this user.
+    """
+
+    own: int | None
+    replay: int
+    rss: int
+
+
+class NodeUnderTest:
+    """A running node."""
+
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
+        self.process, self.state_dir = process, directory / "state"
+        self.log_path = directory / "log"
+
+    def pids(self) -> list[int]:
+        """Parent, data plane, control."""
+        return [self.process.pid, *children(self.process.pid)]
+
+    def cpu_ns(self) -> int:
+        """CPU time of all its processes so far."""
+        return sum(process_cpu_ns(pid) for pid in self.pids())
+
+    def memory(self) -> Memory:
+        """What it holds now."""
+        return memory_of(self.pids(), str(self.state_dir))
+
+    def metrics(self) -> Metrics:
+        """Its own counters."""
+        return Metrics(**ask(self.state_dir, "metrics"))
+
+    def check(self) -> None:
+        """`NetworkFailure` where it has ended."""
+        if self.process.poll() is not None:
+            raise self.failure("ended while it was measured")
+
+    def failure(self, what: str) -> NetworkFailure:
+        """The error, with the last words of its log."""
+        words = self.log_path.read_text(errors="replace").strip().splitlines()[-1:]
+        return NetworkFailure(f"the node under test {what}" + "".join(f": {word}" for word in words))
+
+    def wait_ready(self) -> None:
+        """Until it says so; `NetworkFailure` where it does not start."""
+        assert self.process.stdout is not None
+        give_up, said, pipe = time.monotonic() + START_S, b"", self.process.stdout.fileno()
+        while b"ready" not in said:
+            if self.process.poll() is not None or time.monotonic() > give_up:
+                raise self.failure("did not start")
+            if select.select([pipe], [], [], 0.1)[0]:
+                said += os.read(pipe, 4096)
+
+    def end(self) -> None:
+        """Drains it, and kills what is left of it."""
+        pids = self.pids()
+        if self.process.poll() is None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        give_up = time.monotonic() + END_S
+        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < give_up:
+            time.sleep(0.005)
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@contextmanager
+def running_node(neighbours: Neighbours, settings: Settings, cores: Sequence[int]) -> Iterator[NodeUnderTest]:
+    """A fresh node on those cores, with a state of its own; gone at the end, with its directory."""
+    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    with TemporaryDirectory(prefix="fastmix-bench-", dir=place) as name:
+        directory = Path(name)
+        check_room(directory)
+        neighbours.new_network(settings.geometry).write(directory / "network")
+        (directory / "node.toml").write_text(config_text(settings))
+        node = launch(directory, settings, cores)
+        try:
+            node.wait_ready()
+            yield node
+        finally:
+            node.end()
+
+
+def config_text(settings: Settings) -> str:
+    """The node's configuration file."""
+    known = MixnodeConfig.model_fields
+    lines = [
+        f"number = {NODE}",
+        'network = "network/network.toml"',
+        f'secret_file = "network/secrets/node-{NODE}"',
+        'state_dir = "state"',
+        "allow_swap = true  # its keys die with it",
+        f"replay_capacity = {REPLAY_CAPACITY}",
+        f"pool_slots = {settings.pool_slots}",
+        'log_level = "warning"',
+    ]
+    if "workers" in known:
+        lines.append(f"workers = {settings.workers}")
+    if "io" in known:
+        lines.append(f'io = "{settings.io}"')
+    return "\n".join([*lines, "[mixing]", *settings.mixing]) + "\n"
+
+
+def launch(directory: Path, settings: Settings, cores: Sequence[int]) -> NodeUnderTest:
+    """Starts `fastmix run`, with the highest priority where this user may give it."""
+
+    def prepare() -> None:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.sched_setaffinity(0, set(cores))
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+
+    profile = ["--profile", settings.profile] if settings.profile else []
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fastmix", "run", *profile, str(directory / "node.toml")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, preexec_fn=prepare,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+    return NodeUnderTest(process, directory)
+
+
+def check_room(directory: Path) -> None:
+    """`ResourceExhausted` unless the replay set will fit."""
+    need = 8 * REPLAY_CAPACITY + (32 << 20)
+    if shutil.disk_usage(directory).free < need:
+        raise ResourceExhausted(f"{directory.parent} has not the {need >> 20} MB that a node's replay set needs: make room there")
+
+
+def children(pid: int) -> list[int]:
+    """Children of a process; none where it is gone."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def process_cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process; 0 where it is gone."""
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2)  # clock_getcpuclockid(3)
+    except OSError:
+        return 0
+
+
+def memory_of(pids: Sequence[int], apart: str) -> Memory:
+    """Proportional anonymous and shared memory of processes, that of files under `apart` aside, and their RSS."""
+    own: int | None = 0
+    rss = replay = 0
+    for pid in pids:
+        try:
+            rollup = fields_of(Path(f"/proc/{pid}/smaps_rollup").read_text())
+            part = part_of(Path(f"/proc/{pid}/smaps").read_text(), apart)
+        except OSError:
+            own = None
+            with suppress(OSError, FastmixError):
+                rss += fields_of(Path(f"/proc/{pid}/status").read_text()).get("VmRSS", 0)
+            continue
+        rss += rollup["Rss"]
+        replay += part
+        if own is not None:
+            own += rollup["Pss_Anon"] + rollup["Pss_Shmem"] - part
+    return Memory(own, replay, rss)
+
+
+def fields_of(text: str) -> dict[str, int]:
+    """`Name:  12 kB` lines as bytes."""
+    lines = (line.split() for line in text.splitlines())
+    return {words[0].rstrip(":"): int(words[1]) << 10 for words in lines if len(words) == 3 and words[2] == "kB"}
+
+
+def part_of(smaps: str, apart: str) -> int:
+    """Proportional bytes of the mappings whose file lies under `apart`."""
+    total, inside = 0, False
+    for line in smaps.splitlines():
+        words = line.split(maxsplit=5)
+        if "-" in words[0] and not words[0].endswith(":"):
+            inside = len(words) > 5 and words[5].startswith(apart)
+        elif inside and words[0] == "Pss:":
+            total += int(words[1]) << 10
+    return total
