@@ -5,11 +5,7 @@ have left. The window is the middle of the run; before it the node warms up, aft
 window have company.
 """
 
-import gc
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,9 +16,7 @@ from fastmix.bench._load import Load
 from fastmix.bench.neighbours import Neighbours
 from fastmix.bench.noise import complaints, read_noise
 from fastmix.bench.progress import Progress, silent
-from fastmix.bench.under_test import PRIORITY, NodeUnderTest
-from fastmix.errors import ConfigError
-from fastmix.seam.lifeline import set_timer_slack
+from fastmix.bench.under_test import NodeUnderTest
 
 BURST = 16
 """Packets of one link that leave together; a train's length."""
@@ -155,43 +149,3 @@ def percentiles(latency_ns: npt.NDArray[np.int64]) -> dict[str, float]:
         return dict.fromkeys(names, 0.0)
     values = np.percentile(latency_ns, list(names.values())) / 1e6
     return {name: round(float(value), 3) for name, value in zip(names, values, strict=True)}
-
-
-@dataclass(frozen=True, slots=True)
-class Cores:
-    """Where everyone runs: the load on one core, the node on `workers` others, or with it where there are too few."""
-
-    load: int
-    all: tuple[int, ...]
-
-    def for_workers(self, workers: int) -> tuple[int, ...]:
-        """The node's cores, the last ones first; `ConfigError` where there are fewer cores than workers."""
-        if workers > len(self.all):
-            raise ConfigError(f"{workers} workers need as many cores: this process may use {len(self.all)}")
-        return self.all[-workers:]
-
-
-@contextmanager
-def quiet_process() -> Iterator[Cores]:
-    """This process alone on the first core, without pauses of its own; everything is put back at the end.
-
-    `ConfigError` where there are not two cores.
-    """
-    before = os.sched_getaffinity(0)
-    if len(before) < 2:
-        raise ConfigError("the load and the node need a core each: this process may use only one (see taskset, or a cgroup's cpuset)")
-    cores = Cores(min(before), tuple(sorted(before)))
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
-    set_timer_slack(1_000)
-    os.sched_setaffinity(0, {cores.load})
-    gc.disable()
-    try:
-        yield cores
-    finally:
-        gc.enable()
-        set_timer_slack(50_000)
-        os.sched_setaffinity(0, before)
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, nice)

@@ -33,7 +33,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
     tasks: list[TaskID] = []
     began = time.monotonic()
 
@@ -44,6 +44,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
             tasks.append(bar.add_task(title, total=1.0))
             bar.start()
         bar.update(tasks[0], completed=min(done, 1.0), description=f"{title}: {what}")
+        bar.refresh()  # no thread of its own does: it would take the load's core
 
     try:
         yield show

@@ -1,4 +1,4 @@
-"""The node under test: `fastmix run` as an operator starts it, in a fresh directory, and what the kernel says of its processes."""
+"""The node under test: `fastmix run` as an operator starts it, with a fresh state, and what the kernel says of its processes."""
 
 import ctypes
 import os
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fastmix.bench.cores import PRIORITY, Cores, raise_priority
 from fastmix.bench.neighbours import NODE, Neighbours
 from fastmix.config import MixnodeConfig
 from fastmix.control.ask import ask
@@ -22,10 +23,9 @@ from fastmix.seam.lifeline import PR_SET_PDEATHSIG
 from fastmix.status import Metrics
 
 SHARED_MEMORY = Path("/dev/shm")
-START_S, END_S = 60.0, 5.0
+START_S, DRAIN_S, END_S = 60.0, 1.5, 5.0
 REPLAY_CAPACITY = 4_000_000
 """Packets: more than any node is given in its life here."""
-PRIORITY = -20
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -34,11 +34,12 @@ class Settings:
     """How a node is started. `mixing` are lines of its `[mixing]` table."""
 
     geometry: str = "wan"
-    workers: int = 1
-    io: str = "auto"
+    workers: int | None = 1
+    """None: as the profile has it."""
+    io: str | None = None
+    """None: as the profile has it."""
     profile: str | None = None
     mixing: tuple[str, ...] = ('strategy = "adaptive"',)
-    pool_slots: int = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Memory:
 class NodeUnderTest:
     """A running node."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
-        self.process, self.state_dir = process, directory / "state"
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, config: MixnodeConfig) -> None:
+        self.process, self.config, self.state_dir = process, config, directory / "state"
         self.log_path = directory / "log"
 
     def pids(self) -> list[int]:
@@ -100,9 +101,11 @@ class NodeUnderTest:
         """Drains it, and kills what is left of it."""
         pids = self.pids()
         if self.process.poll() is None:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(END_S)
+            for patience_s in (DRAIN_S, END_S):  # the second time it drops what waits
+                self.process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(patience_s)
+                    break
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -114,15 +117,16 @@ class NodeUnderTest:
 
 
 @contextmanager
-def running_node(neighbours: Neighbours, settings: Settings, cores: Sequence[int]) -> Iterator[NodeUnderTest]:
-    """A fresh node on those cores, with a state of its own; gone at the end, with its directory."""
+def running_node(neighbours: Neighbours, settings: Settings, cores: Cores) -> Iterator[NodeUnderTest]:
+    """A fresh node on as many cores as it has workers, with a state of its own; gone at the end, with its directory."""
     place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     with TemporaryDirectory(prefix="fastmix-bench-", dir=place) as name:
         directory = Path(name)
         check_room(directory)
         neighbours.new_network(settings.geometry).write(directory / "network")
         (directory / "node.toml").write_text(config_text(settings))
-        node = launch(directory, settings, cores)
+        config = MixnodeConfig.load(directory / "node.toml", settings.profile)
+        node = launch(directory, settings, config, cores.for_workers(config.workers))
         try:
             node.wait_ready()
             yield node
@@ -132,7 +136,6 @@ def running_node(neighbours: Neighbours, settings: Settings, cores: Sequence[int
 
 def config_text(settings: Settings) -> str:
     """The node's configuration file."""
-    known = MixnodeConfig.model_fields
     lines = [
         f"number = {NODE}",
         'network = "network/network.toml"',
@@ -140,24 +143,22 @@ def config_text(settings: Settings) -> str:
         'state_dir = "state"',
         "allow_swap = true  # its keys die with it",
         f"replay_capacity = {REPLAY_CAPACITY}",
-        f"pool_slots = {settings.pool_slots}",
         'log_level = "warning"',
     ]
-    if "workers" in known:
+    if settings.workers is not None:
         lines.append(f"workers = {settings.workers}")
-    if "io" in known:
+    if settings.io is not None:
         lines.append(f'io = "{settings.io}"')
     return "\n".join([*lines, "[mixing]", *settings.mixing]) + "\n"
 
 
-def launch(directory: Path, settings: Settings, cores: Sequence[int]) -> NodeUnderTest:
+def launch(directory: Path, settings: Settings, config: MixnodeConfig, cores: Sequence[int]) -> NodeUnderTest:
     """Starts `fastmix run`, with the highest priority where this user may give it."""
 
     def prepare() -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.sched_setaffinity(0, set(cores))
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+        raise_priority(PRIORITY, PRIORITY)
 
     profile = ["--profile", settings.profile] if settings.profile else []
     with (directory / "log").open("wb") as log:
@@ -166,7 +167,7 @@ def launch(directory: Path, settings: Settings, cores: Sequence[int]) -> NodeUnd
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, preexec_fn=prepare,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )  # fmt: skip
-    return NodeUnderTest(process, directory)
+    return NodeUnderTest(process, directory, config)
 
 
 def check_room(directory: Path) -> None:

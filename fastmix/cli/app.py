@@ -31,6 +31,10 @@ tune.command("fastmix.cli.tune:check", name="check", help="Compare this host wit
 tune.command("fastmix.cli.tune:apply", name="apply", help="Set this host as a profile wants it, and record the old values.")
 tune.command("fastmix.cli.tune:revert", name="revert", help="Put back the values that `apply` has recorded.")
 tune.command("fastmix.cli.tune_auto:auto", name="auto", help="Measure this machine for a moment and propose a profile.")
+bench.command("fastmix.cli.bench:node", name="node", help="One node under load: capacity, latency, stages, overload.")
+bench.command("fastmix.cli.bench:table", name="table", help="The throughput table: three configurations of a node.")
+bench.command("fastmix.cli.bench:latency", name="latency", help="What a node adds at zero mixing delay.")
+bench.command("fastmix.cli.bench:memory", name="memory", help="What a node holds while 10,000 messages wait in it.")
 
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
 app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
