@@ -2,6 +2,8 @@
 
 import gc
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from fastmix.seam.lifeline import set_timer_slack
 
 PRIORITY = -20
 """Of load and node, where this user may give it."""
+EXIT_TERMINATED = 128 + signal.SIGTERM
+"""SIGTERM unwinds, too, so that no node stays."""
 AUTOGROUP = Path("/proc/self/autogroup")
 
 
@@ -44,9 +48,11 @@ def quiet_process() -> Iterator[Cores]:
     set_timer_slack(1_000)
     os.sched_setaffinity(0, {cores.load})
     gc.disable()
+    before_term = signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
     try:
         yield cores
     finally:
+        signal.signal(signal.SIGTERM, before_term)
         gc.enable()
         set_timer_slack(50_000)
         os.sched_setaffinity(0, before)

@@ -14,7 +14,7 @@ from fastmix.errors import BatchTimeout
 
 POOLED = 10_000
 RATE = 4_000.0
-HOLD = ('strategy = "timed"', 'options = { interval = "10min" }', 'max_latency = "20min"')
+HOLD = ('strategy = "timed"', 'options = { interval = "600s" }', 'max_latency = "20min"')
 """A strategy that lets nothing go while the node is measured."""
 PATIENCE_S = 10.0
 LIMIT_MB = 200.0

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from fastmix.bench.kernels import Best, Inputs, make_inputs, stages_of
+from fastmix.bench._packet_stages import LinkStage, UnwrapStage
+from fastmix.bench._stages import Stage
+from fastmix.bench.kernels import BATCH, Best, make_inputs, repeated
 from fastmix.bench.machine import describe_machine
 from fastmix.bench.probe import Run
 from fastmix.bench.progress import Progress, silent
 from fastmix.bench.session import LATENCY_SHARE, Session, check_words, figures_of, open_session, quietest_latency, seconds_since
 from fastmix.bench.under_test import NodeUnderTest, Settings
+from fastmix.kernels.isa import active
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
 """Of the capacity: the rates at which latency is shown."""
@@ -73,12 +76,13 @@ def stages_ns(geometry: str, run: Run) -> dict[str, float]:
     """CPU time of a message in the node: the kernels' as they measure alone at batch 64, and the rest, which is I/O, replay set,
     pool, shuffle and Python.
     """
-    inputs: Inputs = make_inputs()
-    from fastmix.kernels.isa import active
-
-    stages = stages_of(active().name, inputs)
-    wanted = {"link open": f"link.{geometry}.open", "unwrap": f"unwrap.{geometry}.64", "link seal": f"link.{geometry}.seal"}
-    best = {name: Best(stages[place]) for name, place in wanted.items()}
+    inputs, isa = make_inputs(), active().name
+    stages: dict[str, Stage] = {
+        "link open": repeated(LinkStage(isa, BATCH, True, geometry)),
+        "unwrap": UnwrapStage(isa, inputs.packets[geometry][:BATCH].copy(), inputs.secrets[0]),
+        "link seal": repeated(LinkStage(isa, BATCH, False, geometry)),
+    }
+    best = {name: Best(stage) for name, stage in stages.items()}
     for _ in range(STAGE_ROUNDS):
         for each in best.values():
             each.sample()

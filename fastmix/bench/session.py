@@ -1,5 +1,6 @@
 """What all measurements of a node share: the neighbourhood, the cores, the baseline, and how runs are made."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,9 +93,11 @@ class Session:
         """Some more samples of the baseline, where there is libsodium."""
         if not self.sodium:
             self.sodium = {name: Best(stage) for name, stage in sodium_stages(find_sodium(), make_inputs()).items()}
+        os.sched_setaffinity(0, {self.cores.all[-1]})  # where the node will be
         for best in self.sodium.values():
             for _ in range(ROUNDS):
                 best.sample()
+        os.sched_setaffinity(0, {self.cores.load})
 
     def baseline(self) -> dict[str, int | None]:
         """L of each geometry: unwraps a CPU-second of libsodium, one at a time; None without libsodium."""

@@ -32,8 +32,9 @@ class Sodium:
 
 def find_sodium() -> Sodium | None:
     """libsodium, initialised; None where there is none that has all functions."""
-    for name in (*NAMES, ctypes.util.find_library("sodium")):
+    for name in (*NAMES, None):
         try:
+            name = name or ctypes.util.find_library("sodium")  # only then: it starts other programs
             library = ctypes.CDLL(name) if name else None
             if library is None or library.sodium_init() < 0:
                 continue

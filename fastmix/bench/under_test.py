@@ -126,12 +126,26 @@ def running_node(neighbours: Neighbours, settings: Settings, cores: Cores) -> It
         neighbours.new_network(settings.geometry).write(directory / "network")
         (directory / "node.toml").write_text(config_text(settings))
         config = MixnodeConfig.load(directory / "node.toml", settings.profile)
-        node = launch(directory, settings, config, cores.for_workers(config.workers))
+        node: NodeUnderTest | None = None
         try:
+            with signals_held() as mask:
+                node = launch(directory, settings, config, cores.for_workers(config.workers), mask)
             node.wait_ready()
             yield node
         finally:
-            node.end()
+            if node:
+                node.end()
+
+
+@contextmanager
+def signals_held() -> Iterator[set[signal.Signals]]:
+    """Ctrl-C comes a moment later, so that no process is started of which nobody knows yet; the mask that was."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    mask = {each for each in before if isinstance(each, signal.Signals)}
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def config_text(settings: Settings) -> str:
@@ -152,11 +166,14 @@ def config_text(settings: Settings) -> str:
     return "\n".join([*lines, "[mixing]", *settings.mixing]) + "\n"
 
 
-def launch(directory: Path, settings: Settings, config: MixnodeConfig, cores: Sequence[int]) -> NodeUnderTest:
-    """Starts `fastmix run`, with the highest priority where this user may give it."""
+def launch(
+    directory: Path, settings: Settings, config: MixnodeConfig, cores: Sequence[int], mask: set[signal.Signals]
+) -> NodeUnderTest:
+    """Starts `fastmix run`, with the highest priority where this user may give it, and with that mask of signals."""
 
     def prepare() -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.sched_setaffinity(0, set(cores))
         raise_priority(PRIORITY, PRIORITY)
 

@@ -24,6 +24,11 @@ network.command("fastmix.cli.network:check", name="check", help="Check a network
 
 bench = App(name="bench", help="Measure this machine: kernels, a node, the throughput table.")
 bench.command("fastmix.cli.bench:kernels", name="kernels", help="Cycles a packet of every stage, beside libsodium.")
+bench.command("fastmix.cli.bench:node", name="node", help="One node under load: capacity, latency, stages, overload.")
+bench.command("fastmix.cli.bench:table", name="table", help="The throughput table: three configurations of a node.")
+bench.command("fastmix.cli.bench:latency", name="latency", help="What a node adds at zero mixing delay.")
+bench.command("fastmix.cli.bench:memory", name="memory", help="What a node holds while 10,000 messages wait in it.")
+
 tune = App(name="tune", help="Compare this machine with a profile, change it, put it back, or find a profile for it.")
 tune.command("fastmix.cli.tune:list_", name="list", help="List the profiles.")
 tune.command("fastmix.cli.tune:show", name="show", help="Show a profile: what it sets, what it wants of the host, and why.")
@@ -31,10 +36,6 @@ tune.command("fastmix.cli.tune:check", name="check", help="Compare this host wit
 tune.command("fastmix.cli.tune:apply", name="apply", help="Set this host as a profile wants it, and record the old values.")
 tune.command("fastmix.cli.tune:revert", name="revert", help="Put back the values that `apply` has recorded.")
 tune.command("fastmix.cli.tune_auto:auto", name="auto", help="Measure this machine for a moment and propose a profile.")
-bench.command("fastmix.cli.bench:node", name="node", help="One node under load: capacity, latency, stages, overload.")
-bench.command("fastmix.cli.bench:table", name="table", help="The throughput table: three configurations of a node.")
-bench.command("fastmix.cli.bench:latency", name="latency", help="What a node adds at zero mixing delay.")
-bench.command("fastmix.cli.bench:memory", name="memory", help="What a node holds while 10,000 messages wait in it.")
 
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
 app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")

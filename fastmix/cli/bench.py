@@ -28,7 +28,7 @@ def kernels(*, isa: str | None = None, json: bool = False, html: Path | None = N
     from fastmix.bench.kernels import bench_kernels
     from fastmix.bench.kernels_report import kernels_page, print_kernels
 
-    measure("kernels", lambda tell: bench_kernels(isa, quick=quick, progress=tell), kernels_page, print_kernels, html, json)
+    measure("kernels", lambda tell: bench_kernels(isa, quick=quick, progress=tell), (kernels_page, print_kernels), html, json)
 
 
 def node(
@@ -126,7 +126,7 @@ def latency(
     from fastmix.bench.node_report import html_page, print_result
 
     request = request_of(geometry, traffic, workers, io, profile)
-    measure("latency", lambda tell: bench_latency(request, quick=quick, progress=tell), html_page, print_result, html, json)
+    measure("latency", lambda tell: bench_latency(request, quick=quick, progress=tell), (html_page, print_result), html, json)
 
 
 def memory(

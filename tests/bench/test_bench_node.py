@@ -1,0 +1,238 @@
+"""`fastmix bench node` and its kin: a real node under a small load, and the logic around it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.dom import minidom
+
+import numpy as np
+import pytest
+
+from fastmix.bench import cores, latency, memory, node, node_report, session, under_test
+from fastmix.bench._load import Load, table_of
+from fastmix.bench.capacity import find_capacity
+from fastmix.bench.node import Request
+from fastmix.bench.probe import Run, Timing, backlog_of, percentiles, run_load
+from fastmix.bench.progress import silent
+from fastmix.bench.session import open_session
+from fastmix.bench.table import CONFIGURATIONS
+from fastmix.bench.under_test import Settings, children, memory_of, part_of
+from fastmix.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent.parent
+QUIET = Run(1000.0, 1000.0, 50_000.0, 20.0, 0.0, 0.0, 1.0, dict.fromkeys(("p50", "p90", "p99", "p999", "max"), 1.0), {})
+
+
+@pytest.fixture(autouse=True)
+def ordinary_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests run beside these."""
+    monkeypatch.setattr(cores, "PRIORITY", 0)
+    monkeypatch.setattr(under_test, "PRIORITY", 0)
+
+
+def leftovers() -> list[Path]:
+    return list(Path("/dev/shm").glob("fastmix-bench-*"))
+
+
+def test_everything_that_is_sent_comes_back() -> None:
+    with open_session(True, silent) as opened, opened.node(Settings("jumbo")) as under:
+        for traffic in ("plain", "train"):
+            run = run_load(under, opened.neighbours, 1_600, traffic, Timing(0.05, 0.3, 0.05))
+            assert run.loss == 0
+            assert run.counts["bad"] == run.counts["doubled"] == run.counts["refused"] == 0
+            assert run.counts["sent"] == 640
+            assert 0 < run.latency_ms["p50"] <= run.latency_ms["p99"] <= run.latency_ms["max"]
+            assert 0 < run.cpu_percent < 250
+        metrics = under.metrics()
+        assert metrics.received == 1280
+        assert not metrics.dropped_total
+        assert metrics.conservation == 0
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[dict[str, Any]]:
+    """One short `bench node`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "PRIORITY", 0)
+        patch.setattr(under_test, "PRIORITY", 0)
+        patch.setattr(node, "SHARES", (0.5,))
+        patch.setattr(session, "QUICK_PROBE", Timing(0.05, 0.1, 0.02))
+        patch.setattr(session, "QUICK_MEASURED", Timing(0.05, 0.2, 0.02))
+        yield json.loads(json.dumps(node.bench_node(Request(Settings()), quick=True)))
+
+
+def test_a_node_is_measured(measured: dict[str, Any]) -> None:
+    assert measured["messages_per_s"] > 100
+    assert measured["messages_per_node_cpu_s"] > 100
+    assert measured["loss"] <= 0.001
+    assert 0 < measured["latency_ms"]["p50"] <= measured["latency_ms"]["p99"] <= measured["latency_ms"]["p999"]
+    assert 0 < measured["cpu_percent"] < 250
+    assert 20 < (measured["memory_mb"] or 100) < 1000
+    assert measured["rss_mb"] > 50
+    assert 0 < measured["overload"]["goodput_share"] < 2
+    stages = measured["stages_ns"]
+    assert sum(ns for name, ns in stages.items() if name != "whole") == pytest.approx(stages["whole"], rel=0.01)
+    assert measured["conservation"] == 0
+    assert isinstance(measured["noise"], list)
+
+
+def row_of(measured: dict[str, Any], configuration: Any, traffic: str) -> dict[str, Any]:
+    document = {"messages_per_s": configuration.messages_per_s, "latency": configuration.latency, "cpu": configuration.cpu}
+    names = {"configuration": configuration.name, "traffic": traffic, "document": document}
+    kept = ("messages_per_s", "messages_per_node_cpu_s", "latency_ms", "cpu_percent", "memory_mb", "loss", "noise", "workers")
+    return {"geometry": "wan", **{name: measured[name] for name in kept}, **names}
+
+
+def test_reports_are_well_formed(measured: dict[str, Any]) -> None:
+    rows = [row_of(measured, each, traffic) for each in CONFIGURATIONS for traffic in ("plain", "train")]
+    table = {"bench": "table", "machine": measured["machine"], "baseline": measured["baseline"], "rows": rows, "seconds": 1.0}
+    for result, plots in ((measured, 1), (table, 2), (table | {"baseline": {"wan": None, "jumbo": None}}, 2)):
+        page = minidom.parseString(node_report.html_page(result).partition("\n")[2])
+        assert len(page.getElementsByTagName("svg")) == plots
+    told = node_report.throughput_rows(table)
+    assert [row[1] for row in told if "promised" in row[0]] == ["~5K", "~25K", "~50K"]
+    assert len(told) == 9
+
+
+def test_memory_of_ten_thousand_messages() -> None:
+    result = memory.bench_memory(Request(Settings()))
+    assert result["pooled"] >= 10_000
+    assert result["processes"] == 3
+    full = result["full"]
+    if full["memory_mb"] is not None:
+        assert result["empty"]["memory_mb"] < full["memory_mb"] <= result["limit_mb"]
+        assert full["replay_mb"] > 0
+    assert minidom.parseString(node_report.html_page(result).partition("\n")[2])
+
+
+def offered(capacity: float, noisy: bool = False) -> Any:
+    """A node that carries `capacity`; with `noisy` every third run fails for no reason."""
+    calls = []
+
+    def offer(rate: float, timing: Timing) -> Run:
+        calls.append(rate)
+        carries = rate <= capacity and not (noisy and len(calls) % 3 == 0)
+        return replace(QUIET, offered_per_s=rate, messages_per_s=min(rate, capacity), loss=0.0 if carries else 0.1)
+
+    return offer
+
+
+@pytest.mark.parametrize("capacity", [900.0, 12_345.0, 250_000.0])
+@pytest.mark.parametrize("guess", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_capacity_is_found(capacity: float, guess: float, noisy: bool) -> None:
+    found = find_capacity(offered(capacity, noisy), guess * capacity, Timing())
+    assert found.sustained
+    assert found.rate <= capacity
+    assert found.rate > capacity * (0.8 if noisy else 0.95)
+    assert len(found.tried) < 20
+
+
+def test_a_node_that_carries_nothing_is_said_to() -> None:
+    assert not find_capacity(offered(0.0), 1000.0, Timing()).sustained
+
+
+def test_a_growing_backlog_is_no_capacity() -> None:
+    n = 1000
+    here = np.ones(n, np.bool_)
+    assert backlog_of(np.full(n, 2_000_000), here) == 0
+    late = backlog_of(np.linspace(0, 50_000_000, n).astype(np.int64), here)
+    assert late == pytest.approx(45, rel=0.02)
+    assert not replace(QUIET, backlog_ms=late).sustained
+    assert backlog_of(np.zeros(n, np.int64), ~here) > 100
+    assert not replace(QUIET, loss=0.0011).sustained
+    assert replace(QUIET, loss=0.001, backlog_ms=9.9).sustained
+
+
+def test_percentiles() -> None:
+    values = percentiles(np.arange(1_000_000, 1_001_000_000, 1_000_000))
+    assert (values["p50"], values["max"]) == (500.5, 1000.0)
+    assert values["p50"] < values["p90"] < values["p99"] < values["p999"] < values["max"]
+    assert set(percentiles(np.zeros(0, np.int64)).values()) == {0.0}
+
+
+def test_the_table_of_packets() -> None:
+    kx_publics = np.random.default_rng(1).integers(0, 256, (500, 32), np.uint8)
+    keys, packets = table_of(kx_publics)
+    first = kx_publics[:, :8].copy().view(np.uint64)[:, 0]
+    assert {int(key): int(packet) for key, packet in zip(keys, packets, strict=True) if key} == {
+        int(key): i for i, key in enumerate(first)
+    }
+    with pytest.raises(ValueError, match="distinct"):
+        table_of(np.repeat(kx_publics, 2, 0))
+
+
+def test_the_load_refuses_nonsense() -> None:
+    frames, keys = np.zeros((4, 1232), np.uint8), np.zeros((3, 32), np.uint8)
+    with pytest.raises(ValueError, match="as many"):
+        Load(frames, keys, [0], 0, [], 16, False)
+    with pytest.raises(ValueError, match="at most"):
+        Load(frames, np.ones((4, 32), np.uint8), [0], 0, [], 65, False)
+
+
+def test_memory_is_told_apart() -> None:
+    smaps = (
+        "7f00-7f10 rw-s 00000000 00:19 5 /dev/shm/x/state/replay-0\nRss: 90 kB\nPss: 45 kB\n7f20-7f30 rw-p 0 00:00 0\nPss: 9 kB\n"
+    )
+    assert part_of(smaps, "/dev/shm/x/state") == 45 << 10
+    mine = memory_of([os.getpid()], "/nowhere")
+    assert mine.own is None or 0 < mine.own < mine.rss
+    assert memory_of([0x7FFFFFFF], "/nowhere").rss == 0
+
+
+def test_one_core_is_too_few() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with pytest.raises(ConfigError, match="a core each"):
+            latency.bench_latency(Request(Settings()))
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["node", "--geometry", "lan"],
+        ["latency", "--traffic", "trams"],
+        ["node", "--workers", "9999"],
+        ["node", "--io", "pigeon"],
+        ["memory", "--profile", "warp"],
+        ["table", "--html", "/nowhere/at/all.html"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_words_are_refused(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fastmix", "bench", *words], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert words[-1] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(number: signal.Signals) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "fastmix", "bench", "memory"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    give_up = time.monotonic() + 60
+    while not (nodes := children(running.pid)) or not leftovers():
+        assert time.monotonic() < give_up
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == (130 if number == signal.SIGINT else 143)
+    assert b"Traceback" not in said
+    give_up = time.monotonic() + 10
+    while [pid for pid in nodes if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
