@@ -60,7 +60,7 @@ wrong seal, of no packet that was sent, and second of their kind."""
 
 
 cdef class Load:
-    """Sends frames u8[n, F] in bursts of `burst`, one every `interval_ns` from `start_ns` on, the socket changing with each burst.
+    """Sends frames u8[n, F] in bursts of `burst`, one every `interval_ns` from `start_ns` on, each from the next socket.
 
     `sockets` are descriptors connected to the node; with `trains` they have UDP_SEGMENT set to F. `roots` are pairs of receiver
     index and receiving root of the links from the node to `sink`. `kx_publics` u8[n, 32] are what the packets' next hops receive.
