@@ -19,7 +19,7 @@ The named ones are files of tuning/, installed with the package. A profile of yo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ class HostWish:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile, with all that it is based on. `node`: settings as a configuration file has them."""
+    """One profile, with all that it is based on. `node`: settings as a configuration file has them; `why`: the whole name of
+    each, and the comment beside it.
+    """
 
     name: str
     path: Path
@@ -67,6 +69,7 @@ class Profile:
     based_on: str
     node: dict[str, Any]
     host: tuple[HostWish, ...]
+    why: dict[str, str] = field(default_factory=dict)
 
     def under(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration file's values, with the profile's where it says nothing."""
@@ -126,12 +129,20 @@ def _load(name: str | Path, above: tuple[Path, ...]) -> Profile:
     wishes = [_wish(one) for one in table.take_tables("host")]
     table.end()
     _refuse_identity(file, node)
+    why = _comments(file, node)
     if not based_on:
-        return Profile(path.stem, path, purpose, "", node, tuple(wishes))
+        return Profile(path.stem, path, purpose, "", node, tuple(wishes), why)
     base = _load(path.parent / based_on if based_on.endswith(".toml") else based_on, (*above, path))
     own = {wish.setting for wish in wishes}
     host = (*(wish for wish in base.host if wish.setting not in own), *wishes)
-    return Profile(path.stem, path, purpose, based_on, _laid_over(base.node, node), host)
+    return Profile(path.stem, path, purpose, based_on, _laid_over(base.node, node), host, base.why | why)
+
+
+def _comments(file: TomlFile, node: dict[str, Any]) -> dict[str, str]:
+    """What the file says behind each node setting, on its line; no text where it says nothing."""
+    lines = file.text.split("\n")
+    places = {name: file.line(("node", *name.split("."))) or 0 for name in flat(node)}
+    return {name: lines[place - 1].partition("# ")[2].strip() for name, place in places.items()}
 
 
 def _wish(table: Table) -> HostWish:

@@ -52,6 +52,8 @@ def test_a_node_takes_the_profile(name: str, tmp_path: Path) -> None:
     assert sources == dict.fromkeys(("number", "network", "secret_file", "state_dir"), "file") | dict.fromkeys(
         flat(profile.node), f"profile {name}"
     )
+    assert profile.why.keys() == flat(profile.node).keys()
+    assert all(profile.why.values()), "a node setting without its reason beside it"
     for wish in profile.host:
         assert wish.reason, wish.setting
         assert re.search(r"[0-9]|does not start", wish.cost), f"{wish.setting}: what does a mismatch cost, in numbers?"

@@ -47,10 +47,10 @@ def show(name: str, /, *, json: bool = False) -> None:
     profile = checked(name)
     if json:
         host = [{"setting": w.setting, "wanted": w.wanted, "reason": w.reason, "cost": w.cost} for w in profile.host]
-        print_json({"name": profile.name, "purpose": profile.purpose, "node": profile.node, "host": host})
+        print_json({"name": profile.name, "purpose": profile.purpose, "node": profile.node, "why": profile.why, "host": host})
         return
     print(f"{profile.name}: {profile.purpose}\n\nThe node, where its configuration says nothing else:")
-    print_table(flat(profile.node).items())
+    print_table([(setting, value, profile.why[setting]) for setting, value in flat(profile.node).items()], wrap=True)
     print("\nThe host:")
     print_table([("setting", "wanted", "why")] + [(w.setting, w.wanted, w.reason) for w in profile.host], wrap=True)
 
@@ -213,4 +213,7 @@ def agreed(n: int) -> bool:
     """Whether the person at the terminal says yes. `ConfigError` where there is none."""
     if not sys.stdin.isatty():
         raise ConfigError("there is no terminal to ask at: add --yes to write what the plan says")
-    return input(f"Write {count(n, 'value')}? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"Write {count(n, 'value')}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

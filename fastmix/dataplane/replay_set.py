@@ -57,6 +57,9 @@ def marker_of(secret_file: Path) -> Path:
     return secret_file.with_name(f"{secret_file.name}.replay")
 
 
+OLD_VALUE = "give the old value in the node's configuration, which lies over any profile"
+
+
 def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path) -> ReplaySet:
     """The set of the mix key with that public half, made when the key is used for the first time.
 
@@ -77,7 +80,7 @@ def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path)
         if os.pread(fd, len(MAGIC), 0) != MAGIC:
             raise lost(path, marker)
         if os.fstat(fd).st_size != size:
-            raise ConfigError(f"replay_capacity {capacity} does not fit {path}, which was made for another: give the old value")
+            raise ConfigError(f"replay_capacity {capacity} does not fit {path}, which was made for another: {OLD_VALUE}")
         shared = mmap.mmap(fd, size)
     finally:
         os.close(fd)

@@ -24,7 +24,7 @@ def test_warnings_have_remedies(tmp_path: Path) -> None:
     assert "grant the node CAP_NET_ADMIN" in told["receive_buffer is 8388608, but the kernel gives 212992 bytes at most"]
     assert told["net.core.rmem_max is 212992, wanted at least 8388608"] == "as root: fastmix tune apply single-thread"
     assert told["memory.swap is 1024 KiB, wanted none"].startswith("swapoff -a")
-    assert told["limit.memlock is 65536, wanted at least 8388608"].startswith("`ulimit -l`")
+    assert told["limit.memlock is 65536, wanted at least 4194304"].startswith("`ulimit -l`")
     assert found.facts["cores"].endswith("of which the cgroup pays for 1.5")
     assert found.facts["cpu.governor"] == "powersave"
 

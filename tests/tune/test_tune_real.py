@@ -127,18 +127,18 @@ def test_the_plan_is_shown_and_agreed_to(lab: Lab) -> None:
     told = lab.run(
         lab.apply(lab.wanted), {"read": TTL},
         lab.apply(lab.wanted, answer="n\n"), {"read": TTL},
-        lab.apply(lab.wanted, answer="y\n"), {"read": TTL},
+        lab.apply(lab.wanted, answer="\x04"), lab.apply(lab.wanted, answer="y\n"), {"read": TTL},
     )  # fmt: skip
     if told is None:
         return
-    no_terminal, first, declined, second, agreed, third = told
+    no_terminal, first, declined, second, ended, agreed, third = told
     assert no_terminal[0] == 2
     assert no_terminal[2] == "fastmix: there is no terminal to ask at: add --yes to write what the plan says\n"
     for one in (no_terminal, declined, agreed):
         assert [line.split() for line in one[1].splitlines() if "ip_default_ttl" in line] == [
             ["net.ipv4.ip_default_ttl", "64", "77", "r"]
         ]
-    assert declined[0] == 1
+    assert (declined[0], ended[0], ended[2]) == (1, 1, "")
     assert declined[1].endswith("Write 4 values? [y/N] Nothing was changed.\n")
     assert agreed[0] == 0
     assert (first, second, third) == ("64", "64", "77")
