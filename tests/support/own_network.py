@@ -1,16 +1,21 @@
 """Runs commands in a network namespace of their own, where settings are safe to change: `python own_network.py < steps.json`.
 
-A step is {"run": [...], "answer": text or null}, {"write": [path, text]} or {"read": path}; answered by a list of results.
-Without the right to a namespace (a container may not give it) the answer is null.
+A step is {"run": [...], "answer": text or null}, {"write": [path, text]}, {"read": path} or {"mode": path};
+answered by a list of results. Without the right to a namespace (a container may not give it) the answer is null.
 """
 
 import ctypes
 import json
 import os
 import pty
-import subprocess
+import stat
 import sys
+import tempfile
 from pathlib import Path
+
+import fastmix.cli.app
+import fastmix.cli.tune  # noqa: F401  imported once, for all forks
+from fastmix.cli.main import main
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
 MS_PRIVATE_ALL = 1 << 18 | 1 << 14
@@ -31,16 +36,26 @@ def enter() -> bool:
 
 
 def run(words: list[str], answer: str | None) -> list[object]:
-    """[exit code, stdout, stderr]; `answer` is typed at a terminal."""
-    if answer is None:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    else:
-        keyboard, terminal = pty.openpty()
-        os.write(keyboard, answer.encode())
-        done = subprocess.run(words, stdin=terminal, capture_output=True, text=True)
-        os.close(keyboard)
-        os.close(terminal)
-    return [done.returncode, done.stdout, done.stderr]
+    """[exit code, stdout, stderr] of a command of fastmix, in a fork of this process; `answer` is typed at a terminal."""
+    keyboard, terminal = pty.openpty()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        if answer is not None:
+            os.write(keyboard, answer.encode())
+        pid = os.fork()
+        if pid == 0:
+            for fd, number in ((nothing if answer is None else terminal, 0), (out.fileno(), 1), (err.fileno(), 2)):
+                os.dup2(fd, number)
+            code = main(words)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        for fd in (keyboard, terminal, nothing):
+            os.close(fd)
+        out.seek(0)
+        err.seek(0)
+        return [code, out.read(), err.read()]
 
 
 def step(one: dict) -> object:
@@ -50,6 +65,8 @@ def step(one: dict) -> object:
         path, text = one["write"]
         Path(path).write_text(text)
         return None
+    if "mode" in one:
+        return stat.S_IMODE(os.stat(one["mode"]).st_mode)
     return Path(one["read"]).read_text().strip()
 
 
