@@ -4,16 +4,18 @@ The parent process opens endpoints and hands their descriptors on; data planes a
 `UdpEndpoint.from_fd`, then receive and send through `UdpEndpoint.io`.
 """
 
+import ctypes
 import errno
 import os
 import socket
 import struct
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from fastmix.errors import NetworkFailure
 from fastmix.files.addresses import format_address
-from fastmix.packet.geometry import GEOMETRIES
+from fastmix.packet.geometry import FRAME_COUNTER_AT, GEOMETRIES
 from fastmix.udp._datagram_io import DatagramIo
 from fastmix.udp._gso import GsoIo
 from fastmix.udp._mmsg import MmsgIo
@@ -23,6 +25,8 @@ from fastmix.udp.backends import choose_backend, max_segments
 # Linux's numbers, where the socket module has no name.
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
+SO_ATTACH_REUSEPORT_CBPF = 51
+BPF_LOAD_WORD, BPF_MODULO, BPF_RETURN = 0x20, 0x94, 0x16
 SO_MEMINFO = 55
 SK_MEMINFO_DROPS = 8
 SK_MEMINFO_VARS = 9
@@ -141,10 +145,10 @@ def open_endpoint(
 ) -> UdpEndpoint:  # fmt: skip
     """Binds as many UDP sockets as workers to one IPv4 or IPv6 address; port 0 lets the kernel choose.
 
-    The kernel spreads what comes over them, each sender's datagrams to one. The sockets do not fragment, nor listen to strangers
-    about the path's MTU. Raises `NetworkFailure` with address and remedy if one cannot be bound, so also where the port is
-    in use, and `ConfigError` for a backend (`fastmix.udp.backends`) that this machine has not. Buffers are in bytes, of each
-    socket; see `receive_buffer_warning`.
+    The kernel spreads what comes over them evenly, also if one neighbour sends it all; a train stays together. The sockets do
+    not fragment, nor listen to strangers about the path's MTU. Buffers are in bytes, of each socket; see
+    `receive_buffer_warning`. Raises `NetworkFailure` with address and remedy if one cannot be bound, so also where the port is in
+    use, and `ConfigError` for a backend (`fastmix.udp.backends`) that this machine has not.
     """
     backend = choose_backend(backend)
     socks: list[socket.socket] = []
@@ -158,6 +162,8 @@ def open_endpoint(
         for sock in socks:
             sock.close()
         raise bind_failure(host, port, error) from None
+    if workers > 1:
+        spread(socks[0], workers)
     return UdpEndpoint(*socks, receive_buffer=receive_buffer, backend=backend)
 
 
@@ -169,6 +175,17 @@ def bind(sock: socket.socket, host: str, port: int, *, first: socket.socket) -> 
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if sock is not first:
         sock.bind(first.getsockname())
+
+
+def spread(sock: socket.socket, n: int) -> None:
+    """Spreads datagrams over the n sockets that share a port with this one, by a word that is random in a link frame: its masked
+    counter. What is shorter goes to the first. Where the kernel refuses, it spreads senders, not datagrams."""
+    instructions = ((BPF_LOAD_WORD, FRAME_COUNTER_AT), (BPF_MODULO, n), (BPF_RETURN, 0))
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", code, 0, 0, value) for code, value in instructions))
+    with suppress(OSError):
+        sock.setsockopt(
+            socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(instructions), ctypes.addressof(program))
+        )
 
 
 def prepare(sock: socket.socket, receive_buffer: int, send_buffer: int) -> None:
