@@ -29,4 +29,4 @@ class Load:
         if len(self._seen) < 2 or not unwraps_per_s or self._seen[-1][0] <= self._seen[0][0]:
             return 0.0
         (start_s, before), (end_s, after) = self._seen[0], self._seen[-1]
-        return round(100.0 * max(after - before, 0) / (end_s - start_s) / unwraps_per_s, 1)
+        return round(100.0 * max(after - before, 0) / (end_s - start_s) / unwraps_per_s, 3)
