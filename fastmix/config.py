@@ -205,7 +205,7 @@ class MixnodeConfig(_Config):
     cores: tuple[int, ...] = Field(default=(), strict=False)
     """CPU numbers, one for each worker: the worker stays there. Empty: the kernel decides."""
     priority: int = Field(default=0, ge=-20, le=19)
-    """Niceness of the workers, -20 first; below 0 takes CAP_SYS_NICE or a limit. 0: as the node was started."""
+    """Niceness of workers and mixer, -20 first; below 0 takes CAP_SYS_NICE or a limit. 0: as the node was started."""
     nap: Duration = timedelta(microseconds=200)
     """So long a worker lets datagrams gather after a batch that was not full."""
     receive_batch: int = Field(default=256, ge=1, le=256)

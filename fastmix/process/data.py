@@ -80,8 +80,7 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
         plane = make_plane(setup, snapshot)
         if setup.hook:
             setup.hook(plane)
-        threads = plane.start()
-        place_threads(threads or [threading.get_native_id()], setup.config.cores, setup.config.priority)
+        place_threads(plane.start(), threading.get_native_id(), setup.config.cores, setup.config.priority)
         page["process"]["data_pid"] = os.getpid()
         page["process"]["ready"] = 1
         carry(plane, setup)

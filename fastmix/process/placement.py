@@ -28,18 +28,20 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
-def place_threads(thread_ids: Sequence[int], cores: Sequence[int], priority: int) -> None:
-    """Binds each thread to its CPU, where CPUs are named, and sets the niceness of all, unless it is 0. What the system refuses
-    is said once, and the threads go on as they are."""
+def place_threads(workers: Sequence[int], mixer: int, cores: Sequence[int], priority: int) -> None:
+    """Binds each worker's thread to its CPU, where CPUs are named, and sets the niceness of all, unless it is 0; the mixer's too,
+    or it would starve beside workers that never rest. A single worker is the mixer. What the system refuses is said once, and the
+    threads go on as they are."""
     problem = None
-    for at, thread_id in enumerate(thread_ids):
+    core_of = dict(zip(workers or [mixer], cores, strict=False))
+    for thread_id in {*workers, mixer}:
         try:
-            if cores:
-                os.sched_setaffinity(thread_id, {cores[at]})
+            if thread_id in core_of:
+                os.sched_setaffinity(thread_id, {core_of[thread_id]})
             if priority:
                 os.setpriority(os.PRIO_PROCESS, thread_id, priority)
         except OSError as error:
             problem = error
     if problem:
         remedy = "grant CAP_SYS_NICE, raise the nice limit (ulimit -e), or set priority = 0"
-        log.warning("workers stay as they are: cores %s, priority %d: %s: %s", list(cores), priority, problem.strerror, remedy)
+        log.warning("threads stay as they are: cores %s, priority %d: %s: %s", list(cores), priority, problem.strerror, remedy)

@@ -90,20 +90,20 @@ def test_fail_point(start, place) -> None:
 
 def test_drain(start) -> None:
     """What is pooled leaves at its time, what comes is counted; the workers have ended before the last count."""
-    node = start(options=TWO, mean_delay_ns=100_000_000)
-    node.send(120)
-    node.settle(120)
+    node = start(options=TWO, mean_delay_ns=200_000_000)
     late = [node.upstream.frame(node.packet()) for _ in range(20)]
+    node.send(80)
+    node.settle(80)
     node.signal(signal.SIGTERM)
     until(lambda: "draining" in node.log(), every_s=0.001)
     node.send_frames(late)
     assert node.ended() == 0
-    assert len(check_wire(node)) == 120
-    assert "ended: 140 received, 120 forwarded, 20 dropped" in node.log()
+    assert len(check_wire(node)) == 80
+    assert "ended: 100 received, 80 forwarded, 20 dropped" in node.log()
 
 
 def test_placement(start) -> None:
-    """Each worker on its CPU and as important as was asked; the mixer as the kernel likes. Memory is told in one line."""
+    """Each worker on its CPU, the mixer where the kernel likes; all as important as was asked. Memory is told in one line."""
     allowed = sorted(os.sched_getaffinity(0))
     cores = [allowed[-1], allowed[0]]
     node = start(options=TWO | {"cores": cores, "priority": 7})
@@ -112,7 +112,9 @@ def test_placement(start) -> None:
     assert len(threads) == 1
     until(lambda: [os.sched_getaffinity(thread) for thread in workers] == [{core} for core in cores])
     until(lambda: [os.getpriority(os.PRIO_PROCESS, thread) for thread in workers] == [7, 7])
-    assert os.getpriority(os.PRIO_PROCESS, *threads.values()) == os.getpriority(os.PRIO_PROCESS, 0)
+    mixer = threads.popitem()[1]
+    until(lambda: os.getpriority(os.PRIO_PROCESS, mixer) == 7)
+    assert os.sched_getaffinity(mixer) == set(allowed)
     assert node.log().count("arena of 4096 slots") == 1
 
 
@@ -124,7 +126,7 @@ def test_one_worker_is_placed_too(start) -> None:
 
 
 def test_what_the_system_refuses_is_said_once(caplog) -> None:
-    place_threads([1 << 30] * 3, [], 5)
+    place_threads([1 << 30, (1 << 30) + 1], 1 << 30, [], 5)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "CAP_SYS_NICE" in caplog.text
 
