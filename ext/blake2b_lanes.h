@@ -34,8 +34,27 @@ static const uint64_t IV[8] = {
         MIX(v[3], v[4], v[9], v[14], m[se], m[sf]);                                                                  \
     } while (0)
 
-/* F of RFC 7693; counted is the number of bytes hashed so far, this block included. */
-static FM_FRAME void compress(V h[8], const V m[16], uint64_t counted, int last)
+struct block { /* bytes at .. at + size - 1 of the rows, zeros behind, and where their words go */
+    V *m;
+    const uint8_t *const *row;
+    size_t at, size;
+};
+
+static inline void quarter_load(const struct block *b, size_t quarter)
+{
+    const size_t from = 32 * quarter, left = b->size > from ? b->size - from : 0;
+    v_load_half(b->m + 4 * quarter, b->row, left > 0 ? b->at + from : 0, left < 32 ? left : 32);
+}
+
+static inline void block_load(const struct block *b)
+{
+    for (size_t quarter = 0; quarter < 4; quarter++)
+        quarter_load(b, quarter);
+}
+
+/* F of RFC 7693; counted is the number of bytes hashed so far, this block included. The next block is loaded between rounds: its
+ * shuffles and the rounds' rotations wait for different ports. */
+static FM_FRAME void compress(V h[8], const V m[16], uint64_t counted, int last, const struct block *ahead)
 {
     V v[16];
 
@@ -47,12 +66,20 @@ static FM_FRAME void compress(V h[8], const V m[16], uint64_t counted, int last)
     v[14] ^= v_all(0 - (uint64_t)last);
     ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+    if (ahead != NULL)
+        quarter_load(ahead, 0);
     ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
     ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8);
+    if (ahead != NULL)
+        quarter_load(ahead, 1);
     ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13);
     ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9);
+    if (ahead != NULL)
+        quarter_load(ahead, 2);
     ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11);
     ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10);
+    if (ahead != NULL)
+        quarter_load(ahead, 3);
     ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
     ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
     ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -74,44 +101,61 @@ static void state_set(V h[8], const struct fm_hash *shared)
     }
 }
 
-/* A block of the rows from `at`, of size bytes, zeros behind. */
-static inline void block_load(V m[16], const uint8_t *const row[LANES], size_t at, size_t size)
-{
-    v_load(m, row, at, size < 64 ? size : 64);
-    v_load(m + 8, row, size < 64 ? at : at + 64, size < 64 ? 0 : size - 64);
-}
-
 struct group { /* the rows of one pass */
     const uint8_t *key[LANES];
     const uint8_t *message[LANES];
 };
 
-static FM_FRAME void hash(V h[8], const struct fm_hash *shared, const struct group *g)
+/* The state before the message: after the key, if there are both. */
+static FM_FRAME void hash_start(V h[8], const struct fm_hash *shared, const struct group *g)
 {
-    const size_t size = shared->message_size, key_blocks = shared->key_size > 0;
-    const size_t blocks = size == 0 && key_blocks ? 1 : key_blocks + (size + BLOCK - 1) / BLOCK + (size == 0);
     V m[16];
+    const struct block key = {m, g->key, 0, shared->key_size};
 
     state_set(h, shared);
-    for (size_t block = 0; block < blocks; block++) {
-        const int last = block + 1 == blocks;
-        if (block < key_blocks) {
-            block_load(m, g->key, 0, shared->key_size);
-            compress(h, m, BLOCK, last);
-        } else {
-            const size_t at = (block - key_blocks) * BLOCK, left = size - at;
-            block_load(m, g->message, at, left < BLOCK ? left : BLOCK);
-            compress(h, m, last ? key_blocks * BLOCK + size : (block + 1) * BLOCK, last);
-        }
+    if (shared->key_size == 0 || shared->message_size == 0)
+        return;
+    block_load(&key);
+    compress(h, m, BLOCK, 0, NULL);
+}
+
+/* All blocks of the message; of an empty one the key, or a block of zeros. */
+static FM_FRAME void hash_finish(V h[8], const struct fm_hash *shared, const struct group *g)
+{
+    const int only_key = shared->message_size == 0;
+    const size_t size = only_key ? shared->key_size : shared->message_size;
+    const size_t before = shared->key_size > 0 && !only_key ? BLOCK : 0;
+    V m[2][16];
+    struct block next = {m[0], only_key ? g->key : g->message, 0, size < BLOCK ? size : BLOCK};
+    size_t at = 0;
+
+    block_load(&next);
+    for (; size - at > BLOCK; at += BLOCK) {
+        const V *now = next.m;
+        const size_t left = size - at - BLOCK;
+        next.m = m[now == m[0]];
+        next.at = at + BLOCK;
+        next.size = left < BLOCK ? left : BLOCK;
+        compress(h, now, before + at + BLOCK, 0, &next);
     }
+    compress(h, next.m, only_key && size > 0 ? BLOCK : before + size, 1, NULL);
+}
+
+static int is_one_key(const struct fm_hash *shared, const uint8_t *const *key, size_t n)
+{
+    for (size_t i = 1; shared->key_size > 0 && i < n; i++)
+        if (key[i] != key[0])
+            return 0;
+    return 1;
 }
 
 static inline void blake2b(const struct fm_hash *shared, uint8_t *const *out, const uint8_t *const *key,
                            const uint8_t *const *message, size_t n)
 {
     static const uint8_t nothing[1];
+    const int one_key = is_one_key(shared, key, n); /* its state is then made once */
     struct group g;
-    V h[8];
+    V start[8], h[8];
 
     for (size_t first = 0; first < n; first += LANES) {
         const size_t used = n - first < LANES ? n - first : LANES;
@@ -120,10 +164,14 @@ static inline void blake2b(const struct fm_hash *shared, uint8_t *const *out, co
             g.key[i] = shared->key_size == 0 ? nothing : key[row];
             g.message[i] = shared->message_size == 0 ? nothing : message[row];
         }
-        hash(h, shared, &g);
+        if (first == 0 || !one_key)
+            hash_start(start, shared, &g);
+        memcpy(h, start, sizeof h);
+        hash_finish(h, shared, &g);
         v_store(out + first, h, shared->out_size, used);
     }
     if (n > 0)
         frame_burn();
+    fm_wipe(start, sizeof start);
     fm_wipe(h, sizeof h);
 }
