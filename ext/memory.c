@@ -9,7 +9,7 @@ void fm_wipe(void *secret, size_t size)
     __asm__ __volatile__("" : : "r"(secret) : "memory"); /* the memory is "read" here, so the memset must happen */
 }
 
-enum { BURN = 8192 }; /* the deepest batch kernel below the road uses less */
+enum { BURN = 8192 }; /* the deepest frame that a portable kernel or an X25519 leaves is less */
 
 void fm_burn_stack(void)
 {
