@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from measure import BATCH, ROUNDS, Compare, quietest
+from measure import BATCH, LINES, ROUNDS, Compare, quietest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-LINES: list[str] = []
 
 
 @pytest.fixture
@@ -34,6 +33,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     cpu = get_cpu_info()
     machine = f"{cpu.get('brand_raw', 'unknown CPU')}, Python {cpu['python_version']}, kernels {active().name}"
     method = f"batches of {BATCH}, quietest of {ROUNDS} rounds in turns, CPU time of one process"
-    terminalreporter.section("packets per core-second: fastmix against one at a time")
+    terminalreporter.section("stages, and packets per core-second: fastmix against one at a time")
     for line in (machine, method, *LINES):
         terminalreporter.write_line(line)

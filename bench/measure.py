@@ -10,6 +10,8 @@ from time import process_time
 BATCH = 256
 """Packets in a batch, on both sides."""
 ROUNDS = 7
+LINES: list[str] = []
+"""What is printed at the end of a run."""
 Compare = Callable[[Callable[[], object], Callable[[], object]], None]
 """`compare(batched, single)`: times two functions that each handle BATCH packets."""
 

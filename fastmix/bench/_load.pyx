@@ -79,7 +79,7 @@ cdef class Load:
         if kx_publics.shape[0] != frames.shape[0] or kx_publics.shape[1] != 32 or frames.shape[0] == 0:
             raise ValueError(f"frames are {frames.shape[0]}: as many kx_publics of 32 bytes are needed, and at least one")
         if not 1 <= burst <= BURST_MAX or (trains and burst * frames.shape[1] > 65_000):
-            raise ValueError(f"a burst of {burst} frames of {frames.shape[1]} bytes: at most {BURST_MAX} and 65,000 bytes a train")
+            raise ValueError(f"a burst of {burst} frames of {frames.shape[1]} bytes: at most {BURST_MAX}, and 65,000 bytes")
         self.held = [frames]
         self.load.k, self.load.packet_size = kernels, frames.shape[1] - FRAME_OVERHEAD
         self.load.frames, self.load.n = &frames[0, 0], frames.shape[0]

@@ -1,0 +1,87 @@
+"""Each stage of the packet's road by itself, in core cycles (fastmix.bench.kernels) or ns an item."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from measure import LINES, ROUNDS, seconds
+from pool_bench import SLOTS, Bench
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from fastmix.bench.kernels import Inputs, make_inputs, shuffle_ns, sodium_stages, stages_of
+from fastmix.bench.sodium import find_sodium
+from fastmix.dataplane.replay_set import memory_replay_set
+from fastmix.kernels.isa import active
+from fastmix.mixing import AdaptiveMix
+
+PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305")
+GEOMETRIES = ("wan", "jumbo")
+PLACES = [
+    *PRIMITIVES,
+    *(f"{stage}.{geometry}.{what}" for geometry in GEOMETRIES for stage, what in (("link", "open"), ("link", "seal"), ("unwrap", 64))),
+    *(f"build.{geometry}.{hops}" for geometry in GEOMETRIES for hops in (1, 3)),
+    *(f"libsodium.{geometry}" for geometry in GEOMETRIES),
+]
+BATCH = 256
+
+
+@pytest.fixture(scope="module")
+def inputs() -> Inputs:
+    return make_inputs()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def bench_stage(benchmark: BenchmarkFixture, inputs: Inputs, place: str) -> None:
+    """Quietest of its rounds, in core cycles an operation or packet."""
+    stages = sodium_stages(find_sodium(), inputs) if place.startswith("libsodium") else stages_of(active().name, inputs)
+    if place not in stages:
+        LINES.append(f"{place}: libsodium is not on this machine")
+    samples = benchmark.pedantic(lambda: [stages[place].sample() for _ in range(ROUNDS)] if place in stages else [], rounds=1)
+    if samples:
+        cycles, ghz = min(cycles for cycles, _ in samples), max(ghz for _, ghz in samples)
+        benchmark.extra_info.update(cycles=cycles, core_ghz=ghz)
+        LINES.append(f"{place}: {cycles:,.0f} cycles, {ghz * 1e9 / cycles:,.0f} a core-second")
+
+
+def note_ns(benchmark: BenchmarkFixture, name: str, ns: float) -> None:
+    """One more line at the end."""
+    benchmark.extra_info["ns"] = ns
+    LINES.append(f"{name}: {ns:,.1f} ns")
+
+
+def quietest_ns(work: Callable[[], object], n: int) -> float:
+    """ns for each of n items, in the quietest round."""
+    return min(seconds(work) for _ in range(ROUNDS)) * 1e9 / n
+
+
+def bench_shuffle(benchmark: BenchmarkFixture) -> None:
+    """Elements of a shuffle, with the words that it draws."""
+    note_ns(benchmark, "shuffle, an element", benchmark.pedantic(shuffle_ns, rounds=1))
+
+
+def bench_replay_insert(benchmark: BenchmarkFixture) -> None:
+    """New tags in a set of a million, larger than a cache of the second level."""
+    replay, draw = memory_replay_set(1_000_000, bytes(32)), np.random.default_rng(1)
+    verdicts, slots = np.zeros(BATCH, np.uint8), np.arange(BATCH, dtype=np.uint32)
+
+    def insert() -> float:
+        tags = draw.integers(0, 256, (BATCH, 16), np.uint8)
+        return quietest_ns(lambda: replay.set.insert(tags, verdicts, slots), BATCH)
+
+    note_ns(benchmark, "replay insert, a tag", benchmark.pedantic(insert, rounds=1))
+
+
+def bench_pool(benchmark: BenchmarkFixture) -> None:
+    """Into the pool and out of it in shuffled batches of 100, adaptive strategy."""
+    bench = Bench(AdaptiveMix(), floor=10, min_batch_size=10, max_batch_size=100)
+    now = [0]
+
+    def pass_through() -> None:
+        now[0] += 5_000_000
+        slots = np.arange(BATCH, dtype=np.uint32) + BATCH * (now[0] // 5_000_000 % (SLOTS // BATCH))
+        bench.columns["arrival_ns"][slots] = bench.columns["deadline_ns"][slots] = now[0]
+        bench.pool.add(slots)
+        while len(bench.pool.release(now[0])):
+            pass
+
+    note_ns(benchmark, "pool, a packet", benchmark.pedantic(lambda: quietest_ns(pass_through, BATCH), rounds=1, warmup_rounds=1))
