@@ -22,6 +22,9 @@ def section_of(name: str, result: dict[str, Any]) -> str:
     lines += ["| " + " | ".join(row) + " |" for row in throughput_rows(result)]
     rates = ", ".join(f"{rate:,} ({geometry})" for geometry, rate in result["baseline"].items() if rate)
     told = f"libsodium from C, one packet at a time, in the same run: {rates} unwraps a CPU-second." if rates else ""
+    noisy = sum(bool(row["noise"]) for row in result["rows"])
+    if noisy:
+        told += f" The machine was not quiet in {noisy} of {len(result['rows'])} rows."
     return f"{name}` -->\n" + "\n".join(lines) + f"\n\nMeasured on {short_name(result['machine'])}. {told}\n"
 
 
