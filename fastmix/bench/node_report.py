@@ -26,6 +26,8 @@ def remarks(result: dict[str, Any]) -> list[str]:
     if baseline.get("wan"):
         rates = ", ".join(f"{rate:,} ({geometry})" for geometry, rate in baseline.items())
         said.append(f"libsodium from C, one packet at a time, same machine, same run: {rates} unwraps a CPU-second")
+    if "not told" in str([rows for _, _, rows in sections_of(result)]):
+        said.append("The kernel tells the memory of a node only to root or CAP_SYS_PTRACE")
     noisy = [f"{row['configuration']}, {row['geometry']}, {row['traffic']}" for row in result.get("rows", []) if row["noise"]]
     noisy = noisy or [str(reason) for reason in result.get("noise", [])]
     return said + ([f"Noisy: {'; '.join(noisy)}"] if noisy else [])
