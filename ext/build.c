@@ -70,16 +70,16 @@ static int is_canonical(const uint8_t point[32])
     return point[0] < 0xed;
 }
 
+/* Of a shared secret only the answer is seen, whether it is all zero. */
 static void note_faults(const struct chunk *c, size_t hop)
 {
+    static const uint8_t zero[32];
     for (size_t r = 0; r < c->rows; r++) {
         uint8_t *fault = &c->route->faults[c->first + r];
         const uint8_t *shared = c->s->blinding_key[hop * c->rows + r] + 32;
-        uint8_t any = 0;
-        for (int i = 0; i < 32; i++) any |= shared[i];
         if (*fault) continue;
         if (!is_canonical(hop_public(c, r, hop))) *fault = (uint8_t)(FM_FAULT_NON_CANONICAL + hop);
-        else if (!any) *fault = (uint8_t)(FM_FAULT_LOW_ORDER + hop);
+        else if (fm_equal(shared, zero, sizeof zero)) *fault = (uint8_t)(FM_FAULT_LOW_ORDER + hop);
     }
 }
 
