@@ -5,7 +5,7 @@
 
 enum { HOPS = 2, PAYLOAD = FM_WAN_DATA_SIZE + FM_PAYLOAD_TAG_SIZE, STRIDE = FM_WAN_PACKET_SIZE };
 
-static const uint32_t SLOTS[LANES_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+static const uint32_t SLOTS[LANES_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 static struct fm_unwrap_scratch unwrap_scratch;
 static struct fm_build_scratch build_scratch;
 

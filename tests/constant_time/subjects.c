@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "x25519.h"
+
 static uint64_t random_next(uint64_t *state)
 {
     uint64_t x = *state += 0x9e3779b97f4a7c15u; /* SplitMix64 (Steele, Lea, Flood 2014) */
@@ -41,11 +43,27 @@ const struct subject *subject_at(size_t i)
     return NULL;
 }
 
+static const struct fm_kernels *with_ladder(const struct fm_kernels *k, const char *name)
+{
+#if defined(__x86_64__)
+    static struct fm_kernels kernels;
+    kernels = *k;
+    kernels.x25519 = name[0] == 'a' ? fm_x25519_avx512ifma_a : fm_x25519_avx512ifma_b;
+    return &kernels;
+#else
+    return NULL;
+#endif
+}
+
 const struct fm_kernels *kernels_find(const char *isa)
 {
+    static const char chooses[] = "avx512ifma";
     const struct fm_kernels *tables[FM_ISA_COUNT];
-    for (size_t i = fm_kernels_supported(tables); i-- > 0;)
+    for (size_t i = fm_kernels_supported(tables); i-- > 0;) {
+        const size_t size = strlen(tables[i]->isa);
         if (strcmp(tables[i]->isa, isa) == 0) return tables[i];
+        if (strcmp(tables[i]->isa, chooses) == 0 && strncmp(isa, chooses, size) == 0) return with_ladder(tables[i], isa + size + 1);
+    }
     return NULL;
 }
 

@@ -8,7 +8,7 @@
 #include "fm_link.h"
 #include "fm_sphinx.h"
 
-enum { LANES_MAX = 9 };
+enum { LANES_MAX = 17 }; /* two vectors at a time, and one more, of 512 bits */
 
 /* Where a state's secrets come from: zeros, or random bytes. */
 struct source {
@@ -32,7 +32,8 @@ struct subject {
 
 extern const struct subject PRIMITIVES[], PACKETS[], PLANTED[]; /* a NULL name ends each; the planted ones leak */
 const struct subject *subject_at(size_t i); /* of all of them; NULL behind the last */
-const struct fm_kernels *kernels_find(const char *isa); /* NULL if this CPU does not run it */
+/* NULL if this CPU does not run it. Of avx512ifma, which chooses one of two ladders, avx512ifma_a and avx512ifma_b are either. */
+const struct fm_kernels *kernels_find(const char *isa);
 
 void public_fill(void *out, size_t size); /* the same bytes every time */
 void require(int condition, const char *what); /* ends the program */
