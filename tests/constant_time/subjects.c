@@ -60,9 +60,9 @@ const struct fm_kernels *kernels_find(const char *isa)
     static const char chooses[] = "avx512ifma";
     const struct fm_kernels *tables[FM_ISA_COUNT];
     for (size_t i = fm_kernels_supported(tables); i-- > 0;) {
-        const size_t size = strlen(tables[i]->isa);
         if (strcmp(tables[i]->isa, isa) == 0) return tables[i];
-        if (strcmp(tables[i]->isa, chooses) == 0 && strncmp(isa, chooses, size) == 0) return with_ladder(tables[i], isa + size + 1);
+        if (strcmp(tables[i]->isa, chooses) == 0 && strncmp(isa, chooses, sizeof chooses - 1) == 0)
+            return with_ladder(tables[i], isa + sizeof chooses); /* behind the underscore */
     }
     return NULL;
 }
