@@ -11,7 +11,7 @@
 /* CPU time of the calling thread and monotonic time, ns. */
 uint64_t fm_meter_cpu_ns(void);
 uint64_t fm_meter_wall_ns(void);
-/* The core's frequency now, GHz, by a chain of dependent 64-bit multiplications of FM_METER_LATENCY cycles each. About 30 us. */
+/* The core's frequency now, GHz, by a chain of dependent 64-bit multiplications of FM_METER_LATENCY cycles each. About 3 us. */
 double fm_meter_core_ghz(void);
 enum { FM_METER_LATENCY = 3 }; /* Intel since Nehalem, AMD since Zen, Arm Neoverse: all 3 */
 

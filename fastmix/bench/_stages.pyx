@@ -1,7 +1,7 @@
 """Stages of the packet's road as things that can be timed: bound once, run without Python, measured in core cycles.
 
-Cycles are CPU time of the thread times the core's frequency, which a chain of dependent multiplications tells right before and
-right after (ext/bench_meter.c). A sample that another process interrupts loses only its caches; the quietest of many counts.
+Time is CPU time of the thread; the core's frequency is what a chain of dependent multiplications tells right after the work
+(ext/bench_meter.c), for 512-bit work slows the core down. A sample that another process interrupts loses only its caches.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
@@ -35,7 +35,7 @@ PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305")
 
 
 def core_ghz():
-    """The core's frequency now, in GHz; about 30 us."""
+    """The core's frequency now, in GHz; about 3 us."""
     cdef double ghz
     with nogil:
         ghz = fm_meter_core_ghz()
@@ -57,20 +57,18 @@ cdef class Stage:
         pass
 
     def sample(self):
-        """Runs it once: (core cycles an item, GHz of the core)."""
-        cdef double before, after
+        """Runs it once: (ns of CPU time an item, GHz of the core right after)."""
+        cdef double ghz
         cdef uint64_t began, ended
         cdef size_t i
         with nogil:
             self.prepare()
-            before = fm_meter_core_ghz()
             began = fm_meter_cpu_ns()
             for i in range(self.repeats):
                 self.run()
             ended = fm_meter_cpu_ns()
-            after = fm_meter_core_ghz()
-        ghz = max(before, after)  # what disturbs a chain makes it slower, never quicker
-        return (ended - began) * ghz / (self.n * self.repeats), ghz
+            ghz = fm_meter_core_ghz()
+        return (ended - began) / (<double>self.n * self.repeats), ghz
 
     def repeat(self, repeats):
         """How often one sample does the work; for a stage that can be run again on what it left."""

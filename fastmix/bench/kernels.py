@@ -44,19 +44,35 @@ BUDGET_S = 12.0
 QUICK_S = 1.0
 
 
+QUIET = 1.03
+"""A sample at most so much slower than the quickest ran at the same clock."""
+
+
 @dataclass
 class Best:
-    """The quietest sample of a stage so far."""
+    """The samples of a stage so far: ns an item and GHz of the core, each."""
 
     stage: Stage
-    cycles: float = float("inf")
-    ghz: list[float] = field(default_factory=list)
+    samples: list[tuple[float, float]] = field(default_factory=list)
 
     def sample(self) -> None:
         """One more."""
-        cycles, ghz = self.stage.sample()
-        self.cycles = min(self.cycles, cycles)
-        self.ghz.append(ghz)
+        self.samples.append(self.stage.sample())
+
+    @property
+    def ns(self) -> float:
+        """CPU time of an item in the quietest sample."""
+        return min(ns for ns, _ in self.samples)
+
+    @property
+    def ghz(self) -> float:
+        """The core's clock under this stage: the median of the samples as quick as the quietest."""
+        return median(ghz for ns, ghz in self.samples if ns <= self.ns * QUIET)
+
+    @property
+    def cycles(self) -> float:
+        """Core cycles of an item."""
+        return self.ns * self.ghz
 
 
 def quietest(stages: dict[str, Stage], budget_s: float, progress: Progress = silent) -> dict[str, Best]:
@@ -73,8 +89,8 @@ def quietest(stages: dict[str, Stage], budget_s: float, progress: Progress = sil
 
 def repeated(stage: Stage) -> Stage:
     """The same with as many repeats as make a sample of `SAMPLE_NS`; for work that can be done again on its own result."""
-    cycles, ghz = stage.sample()
-    stage.repeat(round(SAMPLE_NS * ghz / (cycles * stage.n)))
+    ns, _ = stage.sample()
+    stage.repeat(round(SAMPLE_NS / (ns * stage.n)))
     return stage
 
 
@@ -206,8 +222,8 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
         noise = complaints(before, read_noise())
     finally:
         unpin()
-    ghz = median(value for each in best.values() for value in each.ghz)
-    blocks = {name: block_of(name, best, baseline, ghz) for name in isas}
+    ghz = best[f"{isas[-1]}/unwrap.wan.{BATCH}"].ghz
+    blocks = {name: block_of(name, best) for name in isas}
     return {
         "bench": "kernels", "machine": machine, "noise": noise, "core_ghz": round(ghz, 3), "shuffle_ns": round(shuffle, 2),
         "baseline": baseline, **blocks[isas[-1]], "isas": blocks,
@@ -222,7 +238,7 @@ def baselines(sodium: Sodium | None, best: dict[str, Best], inputs: Inputs) -> d
         for geometry in inputs.packets:
             one = best[f"libsodium.{geometry}"]
             found["libsodium"][geometry] = {
-                "cycles": round(one.cycles), "packets_per_s": round(median(one.ghz) * 1e9 / one.cycles)
+                "cycles": round(one.cycles), "packets_per_s": round(1e9 / one.ns)
             }  # fmt: skip
     for use in (one_at_a_time.pynacl(), one_at_a_time.pycryptodome()):
         if use:
@@ -232,34 +248,34 @@ def baselines(sodium: Sodium | None, best: dict[str, Best], inputs: Inputs) -> d
     return found
 
 
-def block_of(isa: str, best: dict[str, Best], baseline: dict[str, Any], ghz: float) -> dict[str, Any]:
+def block_of(isa: str, best: dict[str, Best]) -> dict[str, Any]:
     """The figures of one instruction set."""
 
-    def cycles(place: str) -> float:
-        return best[f"{isa}/{place}"].cycles
+    def cycles(place: str) -> int:
+        return round(best[f"{isa}/{place}"].cycles)
 
     return {
         "isa": isa,
-        "x25519": {"cycles": round(cycles("x25519"))},
-        **{name: {"cycles": round(cycles(name)), "bytes": MESSAGE} for name in ("chacha20", "blake2b", "poly1305")},
-        "link": {name: {act: round(cycles(f"link.{name}.{act}")) for act in ("open", "seal")} for name in GEOMETRIES},
-        "unwrap": {name: unwrap_of(isa, name, cycles, baseline, ghz) for name in GEOMETRIES},
-        "build": {name: {str(hops): rate_of(cycles(f"build.{name}.{hops}"), ghz) for hops in BUILD_HOPS} for name in GEOMETRIES},
+        "x25519": {"cycles": cycles("x25519")},
+        **{name: {"cycles": cycles(name), "bytes": MESSAGE} for name in ("chacha20", "blake2b", "poly1305")},
+        "link": {name: {act: cycles(f"link.{name}.{act}") for act in ("open", "seal")} for name in GEOMETRIES},
+        "unwrap": {name: unwrap_of(isa, name, best) for name in GEOMETRIES},
+        "build": {name: {str(hops): rate_of(best[f"{isa}/build.{name}.{hops}"]) for hops in BUILD_HOPS} for name in GEOMETRIES},
     }
 
 
-def rate_of(cycles: float, ghz: float) -> dict[str, int]:
-    """Cycles a packet, and packets a core-second at that frequency."""
-    return {"cycles": round(cycles), "packets_per_s": round(ghz * 1e9 / cycles)}
+def rate_of(one: Best) -> dict[str, int]:
+    """Cycles a packet, and packets a core-second."""
+    return {"cycles": round(one.cycles), "packets_per_s": round(1e9 / one.ns)}
 
 
-def unwrap_of(isa: str, geometry: str, cycles: Callable[[str], float], baseline: dict[str, Any], ghz: float) -> dict[str, Any]:
-    """The unwrap of one geometry, at batch 64 and at all others."""
-    at_batch = cycles(f"unwrap.{geometry}.{BATCH}")
-    one = baseline["libsodium"].get(geometry)
+def unwrap_of(isa: str, geometry: str, best: dict[str, Best]) -> dict[str, Any]:
+    """The unwrap of one geometry, at batch 64 and at all others. The ratio to libsodium is one of times, not of cycles."""
+    at_batch = best[f"{isa}/unwrap.{geometry}.{BATCH}"]
+    one = best.get(f"libsodium.{geometry}")
     return {
-        **rate_of(at_batch, ghz),
+        **rate_of(at_batch),
         "floor_cycles": FLOORS.get(isa, {}).get(geometry) if is_intel() else None,
-        "vs_libsodium": round(one["cycles"] / at_batch, 2) if one else None,
-        "by_batch": {str(n): round(cycles(f"unwrap.{geometry}.{n}")) for n in BATCHES},
+        "vs_libsodium": round(one.ns / at_batch.ns, 2) if one else None,
+        "by_batch": {str(n): round(best[f"{isa}/unwrap.{geometry}.{n}"].cycles) for n in BATCHES},
     }

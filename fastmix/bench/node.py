@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from fastmix.bench._packet_stages import LinkStage, UnwrapStage
@@ -86,7 +85,6 @@ def stages_ns(geometry: str, run: Run) -> dict[str, float]:
     for _ in range(STAGE_ROUNDS):
         for each in best.values():
             each.sample()
-    ghz = median(value for each in best.values() for value in each.ghz)
-    found = {name: round(each.cycles / ghz, 1) for name, each in best.items()}
+    found = {name: round(each.ns, 1) for name, each in best.items()}
     whole = 1e9 / run.messages_per_node_cpu_s
     return found | {"I/O, replay set, pool, order": round(whole - sum(found.values()), 1), "whole": round(whole, 1)}

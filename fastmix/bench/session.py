@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 from fastmix.bench.capacity import Capacity, find_capacity
@@ -103,7 +102,7 @@ class Session:
         """L of each geometry: unwraps a CPU-second of libsodium, one at a time; None without libsodium."""
         found: dict[str, int | None] = dict.fromkeys(GEOMETRIES)
         for name, best in self.sodium.items():
-            found[name.removeprefix("libsodium.")] = round(median(best.ghz) * 1e9 / best.cycles)
+            found[name.removeprefix("libsodium.")] = round(1e9 / best.ns)
         return found
 
 

@@ -44,8 +44,12 @@ class Fragment:
         if self.type == ACK:
             room = (self.count - self.index + 7) // 8
             whole = self.index == self.count and not self.body
-            return not self.total and not self.reply_records and self.index <= self.count and self.count > 0 and (
-                whole if self.complete else len(self.body) <= room
+            return (
+                not self.total
+                and not self.reply_records
+                and self.index <= self.count
+                and self.count > 0
+                and (whole if self.complete else len(self.body) <= room)
             )
         if not RECORD * self.reply_records <= self.total <= RECORD * self.reply_records + LIMIT:
             return False

@@ -209,7 +209,8 @@ def test_the_other_geometry_is_logged_once_a_minute(duties, monkeypatch, caplog)
     node.begin()
     now: list[float] = []
     monkeypatch.setattr("fastmix.control.duties.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(node.counters, "read", lambda: {"drop_other_geometry": now[1]})
+    counted = node.counters.read()
+    monkeypatch.setattr(node.counters, "read", lambda: counted | {"drop_other_geometry": now[1]})
     logged = []
     for now in ([1000.0, 0], [1001.0, 7], [1002.0, 9], [1060.9, 20], [1061.0, 21], [1200.0, 21], [1201.0, 22]):  # noqa: B007
         node.tick()

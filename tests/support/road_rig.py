@@ -122,5 +122,3 @@ class Rig:
 def only(verdict: Verdict, n: int) -> dict[str, int]:
     """What `drops` must be when all n were dropped for one reason."""
     return {verdict.label: n}
-
-
