@@ -211,6 +211,24 @@ static void keypairs_run(const struct fm_kernels *k, void *state)
     fm_keypairs(k, s->seed, s->secret[0], s->public[0], s->n);
 }
 
+struct comparison {
+    size_t n;
+    uint8_t given[LANES_MAX][32], expected[LANES_MAX][32];
+    uint32_t n_equal;
+};
+
+static void comparison_make(const struct fm_kernels *k, void *state, struct source *secrets)
+{
+    source_fill(secrets, ((struct comparison *)state)->given, sizeof((struct comparison *)state)->given);
+}
+
+/* Fixed secrets are equal to what is expected, random ones differ from their first byte on. */
+static void comparison_run(const struct fm_kernels *k, void *state)
+{
+    struct comparison *c = state;
+    for (size_t i = 0; i < c->n; i++) c->n_equal += (uint32_t)fm_equal(c->given[i], c->expected[i], 32);
+}
+
 #define SUBJECT(name, type, secret, result, make, run) \
     {name, sizeof(struct type), BYTES_OF(struct type, secret), BYTES_OF(struct type, result), make, NULL, run}
 /* Key and contents are secret. */
@@ -232,6 +250,7 @@ const struct subject PRIMITIVES[] = {
     FRAMES("link_seal", row, frames_make, seal_run),
     FRAMES("link_open", opened, sealed_make, open_run),
     SUBJECT("scalar", scalars, factor, out, scalars_make, scalars_run),
+    SUBJECT("equal", comparison, given, given, comparison_make, comparison_run), /* its answer is declared */
     SUBJECT("keypairs", keypairs, seed, public, keypairs_make, keypairs_run),
     {NULL},
 };
