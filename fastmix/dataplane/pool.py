@@ -131,7 +131,7 @@ class Pool:
         self._view = self._due_ns = None
 
     def next_due_ns(self, now_ns: int) -> int:
-        """When `release` should be called next (ns; at or before `now_ns` means at once), or NEVER as long as nothing is added."""
+        """When `release` should be called next (ns; at or before `now_ns`: at once), or NEVER as long as nothing is added."""
         if self._tally[PENDING]:
             return now_ns
         due_ns = min(self._bound_ns, max(self._ask_due_ns(now_ns), self._asked_ns + self._limits.tick_ns))

@@ -26,24 +26,11 @@ type_i64 = npt.NDArray[np.int64]
 
 @njit(cache=True)
 def admit(
-    came: type_u32,
-    n_came: int,
-    all_arrival: type_i64,
-    all_deadline: type_i64,
-    all_class: type_u8,
-    all_ingress: type_u16,
-    slots: type_u32,
-    arrival: type_i64,
-    deadline: type_i64,
-    class_: type_u8,
-    ingress: type_u16,
-    mark: type_u8,
-    per_link: type_i64,
-    link_cap: int,
-    tally: type_i64,
-    max_latency: type_i64,
-    from_deadline: type_u8,
-) -> int:
+    came: type_u32, n_came: int,
+    all_arrival: type_i64, all_deadline: type_i64, all_class: type_u8, all_ingress: type_u16,
+    slots: type_u32, arrival: type_i64, deadline: type_i64, class_: type_u8, ingress: type_u16, mark: type_u8,
+    per_link: type_i64, link_cap: int, tally: type_i64, max_latency: type_i64, from_deadline: type_u8,
+) -> int:  # fmt: skip
     """Copies the slots `came[:n_came]` from the slot columns to the residents' end. Returns the earliest time at which one of
     them must leave (ns), or -1 - i if `came[i]` is no slot (nothing is then admitted). A class beyond the last counts as the
     last.
@@ -142,18 +129,9 @@ def mark_selection(selection: type_i64, mark: type_u8, n: int, selected: type_u3
 
 @njit(cache=True)
 def gather(
-    arrival: type_i64,
-    deadline: type_i64,
-    class_: type_u8,
-    mark: type_u8,
-    n: int,
-    max_latency: type_i64,
-    from_deadline: type_u8,
-    now_ns: int,
-    overdue: type_u32,
-    selected: type_u32,
-    found: type_i64,
-) -> None:
+    arrival: type_i64, deadline: type_i64, class_: type_u8, mark: type_u8, n: int,
+    max_latency: type_i64, from_deadline: type_u8, now_ns: int, overdue: type_u32, selected: type_u32, found: type_i64,
+) -> None:  # fmt: skip
     """Lists the positions of those that must leave (and marks them OVERDUE) and of those selected; `found` i64[3] = how many of
     each, and the earliest time at which one of the others must leave.
     """
@@ -178,20 +156,10 @@ def gather(
 
 @njit(cache=True)
 def depart(
-    candidates: type_u32,
-    begin: int,
-    end: int,
-    floor: int,
-    link_cap: int,
-    class_: type_u8,
-    ingress: type_u16,
-    mark: type_u8,
-    per_link: type_i64,
-    tally: type_i64,
-    batch_left: type_i64,
-    leaving: type_u32,
-    n_leaving: int,
-) -> int:
+    candidates: type_u32, begin: int, end: int, floor: int, link_cap: int,
+    class_: type_u8, ingress: type_u16, mark: type_u8, per_link: type_i64, tally: type_i64,
+    batch_left: type_i64, leaving: type_u32, n_leaving: int,
+) -> int:  # fmt: skip
     """Lets `candidates[begin:end]` (positions, in drawn order) leave one after the other, as far as class's batch and the floor
     allow.
 
@@ -222,17 +190,9 @@ def depart(
 
 @njit(cache=True)
 def take_out(
-    leaving: type_u32,
-    n_leaving: int,
-    out: type_u32,
-    slots: type_u32,
-    arrival: type_i64,
-    deadline: type_i64,
-    class_: type_u8,
-    ingress: type_u16,
-    mark: type_u8,
-    tally: type_i64,
-) -> None:
+    leaving: type_u32, n_leaving: int, out: type_u32,
+    slots: type_u32, arrival: type_i64, deadline: type_i64, class_: type_u8, ingress: type_u16, mark: type_u8, tally: type_i64,
+) -> None:  # fmt: skip
     """Writes the slots at `leaving[:n_leaving]` to `out` and closes the gaps with residents from the end."""
     n = tally[RESIDENTS]
     stays = n - n_leaving
