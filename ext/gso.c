@@ -109,12 +109,14 @@ static int fetch(struct fm_gso *g, uint32_t n)
     return got;
 }
 
-/* Where a piece of message i lies. Pieces of another size than a row's are reported, not kept: they are no frames. */
+/* Where a piece of message i lies. The kernel may put a frame behind longer datagrams that come from the same address, or pretend
+ * to: it is the last piece, and lies whole in the area. Of shorter pieces some begin in the row: they are no frames, and only
+ * their sizes count. */
 static const uint8_t *piece_data(const struct fm_gso *g, uint32_t i)
 {
     const struct train *t = &g->trains[i];
     const uint8_t *row = g->vectors[i][0].iov_base, *area = g->vectors[i][1].iov_base;
-    return t->at == 0 || t->piece_size != g->row_size ? row : area + t->at - g->row_size;
+    return t->at < g->row_size ? row : area + t->at - g->row_size;
 }
 
 /* Gives out up to n datagrams of the messages that wait. */
@@ -150,6 +152,7 @@ static int gso_recv(void *context, struct fm_received *rows, uint32_t n)
     struct fm_gso *g = context;
     if (n > g->batch) n = g->batch;
     if (g->tail == g->head) g->tail = g->head = 0; /* the first places are in the cache */
+    if (g->tail >= g->batch) g->tail -= g->batch, g->head -= g->batch; /* the same places, and neither ever comes to 2^32 */
     uint32_t start = g->tail, given = give(g, rows, n);
     while (given < n) {
         uint32_t asked = wanted(g, start, n - given);

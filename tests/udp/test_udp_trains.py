@@ -132,6 +132,31 @@ def test_wrong_sizes_in_trains_are_told_piece_by_piece(pair: Pair, size: int) ->
     assert (rows[n:] == data).all()
 
 
+@pytest.mark.parametrize("size", [SIZE + 1, SIZE + 50, 2284])
+def test_a_frame_behind_longer_datagrams(pair: Pair, size: int) -> None:
+    """The kernel joins what comes from one address, also where a stranger has only written that address: the neighbour's frame
+    must not be lost with the stranger's."""
+    io, frame = pair.endpoint.io(row_size=SIZE), noise(1)
+    for longer in (1, 2, 20):
+        send_train(pair.sock, bytes(longer * size) + frame.tobytes(), size, pair.endpoint.address)
+        rows, sizes = drain(io, longer + 1)
+        assert sizes == [size] * longer + [SIZE]
+        assert (rows[longer] == frame).all()
+
+
+def test_a_ring_that_goes_round_and_is_never_empty(pair: Pair) -> None:
+    io, rows, data = pair.endpoint.io(row_size=100, batch=5), np.zeros((4, 100), np.uint8), noise(2000, 100)
+    taken, size, sent = 0, 100, 0
+    while taken < len(data) - 8:
+        while sent < min(taken + 8, len(data)):
+            send_train(pair.sock, data[sent : sent + 3].tobytes(), size, pair.endpoint.address)
+            sent += len(data[sent : sent + 3])
+        io.wait(2_000_000_000)
+        count, _, _ = io.recv_into(rows)
+        assert (rows[:count] == data[taken : taken + count]).all()
+        taken += count
+
+
 def test_a_shorter_tail(pair: Pair) -> None:
     io, data = pair.endpoint.io(row_size=SIZE), noise(5).reshape(-1)[:-7]
     send_train(pair.sock, data.tobytes(), SIZE, pair.endpoint.address)
