@@ -4,6 +4,7 @@
 #include "portable.h"
 
 #include "bytes.h"
+#include "frame.h"
 
 enum { BLOCK = 128 };
 
@@ -97,8 +98,8 @@ static void hash(const struct fm_hash *shared, uint64_t h[8], uint8_t block[BLOC
     compress(h, block, counted + left, 1);
 }
 
-void fm_blake2b_portable(const struct fm_hash *shared, uint8_t *const *out, const uint8_t *const *key,
-                         const uint8_t *const *message, size_t n)
+static FM_FRAME void rows(const struct fm_hash *shared, uint8_t *const *out, const uint8_t *const *key,
+                          const uint8_t *const *message, size_t n)
 {
     uint64_t h[8];
     uint8_t block[BLOCK];
@@ -110,6 +111,11 @@ void fm_blake2b_portable(const struct fm_hash *shared, uint8_t *const *out, cons
             h[w] = FM_LE64(h[w]);
         memcpy(out[i], h, shared->out_size);
     }
-    fm_wipe(h, sizeof h);
-    fm_wipe(block, sizeof block);
+}
+
+void fm_blake2b_portable(const struct fm_hash *shared, uint8_t *const *out, const uint8_t *const *key,
+                         const uint8_t *const *message, size_t n)
+{
+    rows(shared, out, key, message, n);
+    frame_burn();
 }

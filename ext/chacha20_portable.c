@@ -4,6 +4,7 @@
 #include "portable.h"
 
 #include "bytes.h"
+#include "frame.h"
 
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
@@ -113,8 +114,8 @@ static void chacha20(uint8_t *out, const uint8_t *in, uint32_t state[16], uint8_
     }
 }
 
-void fm_chacha20_portable(uint8_t *const *out, const uint8_t *const *in, const uint8_t *const *key,
-                          const uint8_t *const *nonce, const uint32_t *counter, size_t size, size_t n)
+static FM_FRAME void rows(uint8_t *const *out, const uint8_t *const *in, const uint8_t *const *key, const uint8_t *const *nonce,
+                          const uint32_t *counter, size_t size, size_t n)
 {
     uint32_t state[16];
     uint8_t stream[BLOCKS * BLOCK];
@@ -123,6 +124,11 @@ void fm_chacha20_portable(uint8_t *const *out, const uint8_t *const *in, const u
         state_set(state, key[i], nonce == NULL ? NULL : nonce[i], counter == NULL ? 0 : counter[i]);
         chacha20(out[i], in == NULL ? NULL : in[i], state, stream, size);
     }
-    fm_wipe(state, sizeof state);
-    fm_wipe(stream, sizeof stream);
+}
+
+void fm_chacha20_portable(uint8_t *const *out, const uint8_t *const *in, const uint8_t *const *key,
+                          const uint8_t *const *nonce, const uint32_t *counter, size_t size, size_t n)
+{
+    rows(out, in, key, nonce, counter, size, n);
+    frame_burn();
 }

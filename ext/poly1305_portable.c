@@ -4,6 +4,7 @@
 #include "portable.h"
 
 #include "bytes.h"
+#include "frame.h"
 
 typedef unsigned __int128 u128;
 
@@ -74,7 +75,7 @@ static void poly_finish(uint8_t tag[16], struct poly *p, const uint8_t s[16])
     fm_store64(tag + 8, high);
 }
 
-void fm_poly1305_portable(uint8_t *const *tag, const uint8_t *const *key, const uint8_t *const *message, size_t size, size_t n)
+static FM_FRAME void rows(uint8_t *const *tag, const uint8_t *const *key, const uint8_t *const *message, size_t size, size_t n)
 {
     struct poly p;
     uint8_t last[16];
@@ -92,6 +93,10 @@ void fm_poly1305_portable(uint8_t *const *tag, const uint8_t *const *key, const 
         }
         poly_finish(tag[i], &p, key[i] + 16);
     }
-    fm_wipe(&p, sizeof p);
-    fm_wipe(last, sizeof last);
+}
+
+void fm_poly1305_portable(uint8_t *const *tag, const uint8_t *const *key, const uint8_t *const *message, size_t size, size_t n)
+{
+    rows(tag, key, message, size, n);
+    frame_burn();
 }

@@ -8,6 +8,7 @@
 #include "portable.h"
 
 #include "bytes.h"
+#include "frame.h"
 
 typedef uint64_t fe[5];
 typedef unsigned __int128 u128;
@@ -181,7 +182,7 @@ static inline void ladder_step(const fe x1, fe x2, fe z2, fe x3, fe z3)
     fe_mul(z2, e, c);
 }
 
-static void x25519(uint8_t out[32], const uint8_t scalar[32], const uint8_t point[32])
+static FM_FRAME void x25519(uint8_t out[32], const uint8_t scalar[32], const uint8_t point[32])
 {
     struct {
         uint8_t k[32];
@@ -205,13 +206,13 @@ static void x25519(uint8_t out[32], const uint8_t scalar[32], const uint8_t poin
     fe_invert(s.z2, s.z2);
     fe_mul(s.x2, s.x2, s.z2);
     fe_store(out, s.x2);
-    fm_wipe(&s, sizeof s);
 }
 
 void fm_x25519_portable(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x25519(out[i], scalar[i], point[i]);
+    frame_burn();
 }
 
 void fm_x25519_invert(uint8_t out[32], const uint8_t in[32])
