@@ -12,6 +12,7 @@
 enum {
     LANES = 8,             /* fewer packets cost as much as so many, with the widest kernels */
     WORTH = 64,            /* with room for fewer packets it is better to let the mixer make some */
+    FULL_NS = 50000,       /* the shortest nap beside a full pool: without any the mixer would have to wait for this CPU */
     WAIT_NS = 20000000,    /* a worker looks at least so often whether it has to end */
     TROUBLE_NS = 1000000   /* between two tries at a socket that fails */
 };
@@ -26,7 +27,8 @@ static void nap(int64_t ns) {
 static int is_full(const struct fm_plane *p, int64_t left_ns) {
     uint32_t worth = p->pool_room / 8 < WORTH ? p->pool_room / 8 : WORTH;
     if (p->command->drain || fm_slots_room(p) > worth) return 0;
-    nap(left_ns < p->nap_ns ? left_ns : p->nap_ns);
+    int64_t nap_ns = p->nap_ns < FULL_NS ? FULL_NS : p->nap_ns;
+    nap(left_ns < nap_ns ? left_ns : nap_ns);
     return fm_slots_room(p) == 0;
 }
 

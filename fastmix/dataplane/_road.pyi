@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fastmix.dataplane.plane import DatagramIo
 from fastmix.packet.geometry import Geometry
 from fastmix.seam.memory import Region
 
@@ -20,7 +21,7 @@ class Road:
         other_frame_size: int,
         arena: Region,
         page: Region,
-        io_addresses: Sequence[int],
+        ios: Sequence[DatagramIo],
         scratch: npt.NDArray[np.uint8],
         *,
         batch: int = 256,

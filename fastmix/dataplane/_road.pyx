@@ -7,6 +7,8 @@ Road: receive → open → unwrap → replay → pool (**here**, ext/road_in.c) 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
+cimport cython
+
 import os
 
 import numpy as np
@@ -187,22 +189,24 @@ cdef uintptr_t _address(array) except 0:
     return array.ctypes.data
 
 
+@cython.no_gc_clear
 cdef class Road:
-    """The roads of all threads of a data plane over shared arrays, all of which it keeps alive.
+    """The roads of all threads of a data plane over shared arrays, all of which it keeps alive until the last thread has ended.
 
-    arena: the arrays of `fastmix.seam.memory.arena_sections`; page: those of `page_sections`; io_addresses: of a
-    `struct fm_io` for each worker; the mixer sends through the first. A single worker is the mixer too; several have threads of
-    their own. scratch: locked u8[road_count(workers), scratch_size()], all zero; batch: datagrams a receive call, 1..256.
+    arena: the arrays of `fastmix.seam.memory.arena_sections`; page: those of `page_sections`; ios: for each worker an object
+    with the `address` of a `struct fm_io`; the mixer sends through the first. A single worker is the mixer too; several have
+    threads of their own. scratch: locked u8[road_count(workers), scratch_size()], all zero; batch: datagrams a receive call,
+    1..256.
     """
 
     cdef fm_plane *plane
     cdef dict kept
     cdef object inbox
 
-    def __cinit__(self, geometry, other_frame_size, arena, page, io_addresses, *args, **kwargs):
-        if not 1 <= len(io_addresses) <= FM_WORKERS_MAX:
-            raise ValueError(f"{len(io_addresses)} workers: use 1 to {FM_WORKERS_MAX}")
-        self.plane = fm_plane_new(<uint32_t>road_count(len(io_addresses)))
+    def __cinit__(self, geometry, other_frame_size, arena, page, ios, *args, **kwargs):
+        if not 1 <= len(ios) <= FM_WORKERS_MAX:
+            raise ValueError(f"{len(ios)} workers: use 1 to {FM_WORKERS_MAX}")
+        self.plane = fm_plane_new(<uint32_t>road_count(len(ios)))
         if self.plane is NULL:
             raise MemoryError("road state")
 
@@ -212,12 +216,12 @@ cdef class Road:
                 fm_plane_stop(self.plane)
         fm_plane_free(self.plane)
 
-    def __init__(self, geometry, other_frame_size, arena, page, io_addresses, scratch, *, batch=256, tick_ns=1_000_000,
+    def __init__(self, geometry, other_frame_size, arena, page, ios, scratch, *, batch=256, tick_ns=1_000_000,
                  nap_ns=200_000, lookup_seed=0):
         if not 1 <= batch <= FM_BATCH_MAX:
             raise ValueError(f"batch {batch} is out of range: use 1 to {FM_BATCH_MAX}")
         self.plane.kernels = <const fm_kernels *><uintptr_t>active().address
-        self.kept = {"arena": arena, "page": page, "scratch": scratch}
+        self.kept = {"arena": arena, "page": page, "scratch": scratch, "ios": tuple(ios)}
         self._bind_arena(geometry, arena)
         self._bind_page(page)
         self._bind_plane(geometry, len(arena["state"]))
@@ -225,7 +229,7 @@ cdef class Road:
         self.plane.tick_ns, self.plane.nap_ns, self.plane.batch = tick_ns, nap_ns, batch
         self.plane.views[0].seed = self.plane.views[1].seed = lookup_seed
         for at in range(self.plane.road_count):
-            self._bind_road(at, io_addresses[max(at - 1, 0)], scratch[at])
+            self._bind_road(at, ios[max(at - 1, 0)].address, scratch[at])
 
     cdef _bind_arena(self, geometry, arena):
         cdef fm_arena *a = &self.plane.arena
@@ -303,7 +307,9 @@ cdef class Road:
 
     def start(self):
         """Starts the workers' threads; their ids, none for a single thread. Raises `OSError`, and none runs."""
-        cdef int error = fm_plane_start(self.plane)
+        cdef int error
+        with nogil:  # where one cannot be had, those that run may need the GIL to end
+            error = fm_plane_start(self.plane)
         if error:
             raise OSError(error, f"worker thread: {os.strerror(error)}")
         return [self.plane.roads[at].thread_id for at in range(1, self.plane.road_count)]

@@ -77,7 +77,7 @@ class DataPlane:
         self.scratch_size = roads * size
         self.replay_size = 0
         self.road = Road(
-            geometry, other.frame_size, arena, page, [io.address for io in self.ios],
+            geometry, other.frame_size, arena, page, self.ios,
             private_bytes(roads * size).reshape(roads, size),
             batch=batch, tick_ns=tick_ns, nap_ns=nap_ns, lookup_seed=lookup_seed,
         )  # fmt: skip
