@@ -99,6 +99,8 @@ cdef class SocketIo(DatagramIo):
                 return None
             except OSError as error:
                 if error.errno not in PENDING:
+                    if row:
+                        return None  # what this call has taken already is not to be lost
                     raise
         return None
 

@@ -1,5 +1,6 @@
 """Which backend is chosen, and one socket for each worker."""
 
+import errno
 import resource
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from fastmix.errors import ConfigError, NetworkFailure
 from fastmix.udp import _gso, _mmsg, backends
 from fastmix.udp._datagram_io import DatagramIo
+from fastmix.udp._socket import SocketIo
 from fastmix.udp.address import ADDRESS, pack_address
 from fastmix.udp.backends import BACKENDS, choose_backend
 from fastmix.udp.endpoint import open_endpoint
@@ -88,3 +90,29 @@ def test_drops_of_all_workers_are_summed() -> None:
 def test_a_port_in_use_is_refused_for_workers_too() -> None:
     with open_endpoint("127.0.0.1", 0, workers=2) as node, pytest.raises(NetworkFailure, match="the port is in use"):
         open_endpoint(*node.address, workers=2)
+
+
+class Failing:
+    """A socket that has a datagram, then none, then is broken."""
+
+    def __init__(self) -> None:
+        self.answers = [5, OSError(errno.ENOMEM, "no memory"), 6, BlockingIOError(), OSError(errno.ENOMEM, "no memory")]
+
+    def setsockopt(self, *_: object) -> None:
+        """Takes all options."""
+
+    def recvfrom_into(self, *_: object) -> tuple[int, tuple[str, int]]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer, ("10.0.0.1", 1)
+
+
+def test_a_socket_that_fails_behind_a_datagram() -> None:
+    """What was taken is given; the error is told when nothing was."""
+    io, rows = SocketIo(Failing(), 32), np.zeros((4, 32), np.uint8)
+    for size in (5, 6):
+        count, sizes, _ = io.recv_into(rows)
+        assert (count, sizes.tolist()) == (1, [size])
+    with pytest.raises(OSError, match="memory"):
+        io.recv_into(rows)
