@@ -36,6 +36,11 @@ TICK_SHARE = 50
 """A tick of the mixer is at most the mean delay over this."""
 
 
+def pool_room(slots: int) -> int:
+    """Packets that the pool takes: an eighth of its slots is kept free for the road."""
+    return slots - slots // 8
+
+
 def _refuse(problem: str) -> PydanticCustomError:
     return PydanticCustomError("fastmix", "{problem}", {"problem": problem})
 
@@ -231,8 +236,11 @@ class MixnodeConfig(_Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.mixing.floor >= self.pool_slots:
-            raise _refuse(f"mixing.floor {self.mixing.floor} is not below pool_slots {self.pool_slots}: nothing would ever leave")
+        if self.mixing.floor >= (room := pool_room(self.pool_slots)):
+            raise _refuse(
+                f"mixing.floor {self.mixing.floor} is not below {room}, the packets that pool_slots {self.pool_slots} take: "
+                "nothing would leave in time"
+            )
         if self.mixing.max_batch_size > self.pool_slots:
             raise _refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
         if self.cores and len(self.cores) != self.workers:

@@ -134,7 +134,7 @@ def test_strategy_may_be_an_import_path_a_class_or_an_instance() -> None:
         ("min_batch_size = 5", "min_batch_size = 51", 10, ["mixing: min_batch_size 51 is above max_batch_size 50"]),
         ("max_latency", "max_latancy", 14, ["mixing.max_latancy: is not a known key: did you mean 'max_latency'?"]),
         ('"250ms"', '"-1ms"', 14, ["mixing.max_latency: '-1ms' is not a duration"]),
-        ('"250ms"', '"250ms"\nfloor = 20000', None, ["mixing.floor 20000 is not below pool_slots 16384"]),
+        ('"250ms"', '"250ms"\nfloor = 20000', None, ["mixing.floor 20000 is not below 14336, the packets"]),
         ('"250ms"', '"250ms"\n[[mixing.classes]]', 10, ["mixing: classes are only for strategy"]),
     ],
 )

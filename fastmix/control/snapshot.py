@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastmix.config import pool_room
 from fastmix.errors import ResourceExhausted
 from fastmix.links.static import LinkRoot
 from fastmix.network import Network, link_id
@@ -52,8 +53,8 @@ def check_link_count(n: int) -> None:
 
 
 def class_limits(pool_slots: int, classes: int) -> list[int]:
-    """Most pooled packets of each class: an eighth of the pool is kept free for the road, the rest is divided evenly."""
-    each = (pool_slots - pool_slots // 8) // classes
+    """Most pooled packets of each class: the pool's room, divided evenly."""
+    each = pool_room(pool_slots) // classes
     return [each] * classes + [0] * (CLASSES_MAX - classes)
 
 
