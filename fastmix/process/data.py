@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
@@ -153,7 +152,7 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
         lookup_seed=int.from_bytes(os.urandom(8), "little"),
     )  # fmt: skip
     copy = snapshot["snapshot"]["copy"][0, int(snapshot["snapshot"]["generation"][0]) & 1]
-    secret = bytearray(np.ascontiguousarray(copy["keys"]["secret"][0]).tobytes())
+    secret = bytearray(copy["keys"]["secret"][0])
     public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
     secret[:] = bytes(32)
     plane.use_replay(0, open_replay_set(config.state_dir, public, config.replay_capacity, marker_of(config.secret_file)))
