@@ -26,8 +26,7 @@ ID_AT = len(MAGIC) + KEY_SIZE
 LINE = 16
 LOAD = 10 / 16
 """Share of the fingerprints that the promised capacity fills. Measured over 200,000 lines: no tag was refused as full up to
-10/16, 1e-5 of
-them at 11/16, 2e-3 at 13/16."""
+10/16, 1e-5 of them at 11/16, 2e-3 at 13/16."""
 
 
 class ReplaySet:
@@ -57,7 +56,14 @@ def marker_of(secret_file: Path) -> Path:
     return secret_file.with_name(f"{secret_file.name}.replay")
 
 
-OLD_VALUE = "give the old value in the node's configuration, which lies over any profile"
+def wrong_size(path: Path, capacity: int, found: int) -> ConfigError:
+    """The set was made for another capacity, which is told."""
+    n_lines = (found - HEADER_SIZE) // (LINE * 4)
+    old = int((n_lines - 1) * LINE * LOAD)
+    return ConfigError(
+        f"replay_capacity {capacity} does not fit {path}, which was made for {old}: write replay_capacity = {old} into the "
+        "node's configuration, which lies over any profile, or give the node a new key"
+    )
 
 
 def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path) -> ReplaySet:
@@ -79,8 +85,8 @@ def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path)
     try:
         if os.pread(fd, len(MAGIC), 0) != MAGIC:
             raise lost(path, marker)
-        if os.fstat(fd).st_size != size:
-            raise ConfigError(f"replay_capacity {capacity} does not fit {path}, which was made for another: {OLD_VALUE}")
+        if (found := os.fstat(fd).st_size) != size:
+            raise wrong_size(path, capacity, found)
         shared = mmap.mmap(fd, size)
     finally:
         os.close(fd)

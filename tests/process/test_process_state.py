@@ -46,6 +46,7 @@ def test_a_start_that_fails_wastes_no_counter(start) -> None:
     node.launch()
     assert node.ended() == 1
     assert "replay_capacity 200000 does not fit" in node.log()
+    assert "write replay_capacity = 100000 into the node's configuration" in node.log()
     assert next_numbers(node) == before
 
 
