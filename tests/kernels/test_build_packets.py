@@ -3,6 +3,7 @@
 import numpy as np
 import oracle
 import pytest
+from published import BATCH_SIZES
 from routes import KINDS, PATHS, build, random_routes, walk_batch, walk_row
 
 from fastmix.kernels import _build
@@ -41,7 +42,7 @@ def test_oracle_follows_thousands(hops, with_peers, geometry):
     follow_by_oracle(1000, hops, with_peers, geometry)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 64, 256, 257])
+@pytest.mark.parametrize("n", [*BATCH_SIZES, 257])
 def test_every_size_of_batch(n):
     rng = np.random.default_rng(n)
     for kind in KINDS:

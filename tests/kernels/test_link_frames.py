@@ -14,7 +14,7 @@ from fastmix.reference import link
 
 OK = Verdict.OK
 INDEX = 0x01020304
-SIZES = [0, 1, 7, 8, 9, 16, 17, 64, 256, 300]
+SIZES = [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 64, 256, 300]
 GEOMETRIES = pytest.mark.parametrize("geometry", [WAN, JUMBO], ids=lambda geometry: geometry.name)
 
 

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from published import BATCH_SIZES
 
 from fastmix.kernels import _unwrap, isa
 from fastmix.packet.geometry import GEOMETRIES, HEADER_SIZE, Action
@@ -79,7 +80,7 @@ def test_lioness_vector_and_back(vectors, name):
 
 
 @pytest.mark.parametrize("name", isa.supported())
-@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 15, 16, 17, 64, 256, 257])
+@pytest.mark.parametrize("n", [*BATCH_SIZES, 257])
 def test_lioness_lanes_equal_the_twin(name, n):
     rng = np.random.default_rng(n)
     size = int(rng.integers(33, 400))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-BATCH_SIZES = (0, 1, 2, 7, 8, 9, 15, 16, 17, 64, 256)
+BATCH_SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 64, 256)
 """Around the lane counts of every instruction set."""
 
 
