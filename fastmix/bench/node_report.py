@@ -11,7 +11,9 @@ from fastmix.bench.tables import print_rows
 Rows = list[tuple[str, ...]]
 Section = tuple[str, Sequence[str], Rows]
 """Title, column names, rows."""
-TABLE_HEAD = ("", "messages/s", "latency p50 / p99", "CPU", "messages / node-CPU-s", "× libsodium", "loss", "memory")
+TABLE_HEAD = (
+    "", "messages/s", "latency p50 / p99 / p99.9", "CPU", "messages / node-CPU-s", "× libsodium", "loss", "memory, RSS"
+)  # fmt: skip
 
 
 def sections_of(result: dict[str, Any]) -> list[Section]:
@@ -52,8 +54,8 @@ def html_page(result: dict[str, Any]) -> str:
 
 
 def milliseconds(latency: dict[str, float]) -> str:
-    """`1.8 / 7.7 ms`."""
-    return f"{latency['p50']:.1f} / {latency['p99']:.1f} ms"
+    """`1.8 / 7.7 / 9.6 ms`."""
+    return f"{latency['p50']:.1f} / {latency['p99']:.1f} / {latency['p999']:.1f} ms"
 
 
 def megabytes(value: float | None) -> str:
@@ -82,7 +84,7 @@ def throughput_rows(result: dict[str, Any]) -> Rows:
             f"{row['workers']} worker{'s' if row['workers'] > 1 else ''}, {row['geometry']}, {row['traffic']}",
             f"{row['messages_per_s']:,}", milliseconds(row["latency_ms"]), f"{row['cpu_percent']:.0f} %",
             f"{row['messages_per_node_cpu_s']:,}", times(row["messages_per_node_cpu_s"] / base if base else None),
-            f"{row['loss']:.3%}", megabytes(row["memory_mb"]),
+            f"{row['loss']:.3%}", f"{megabytes(row['memory_mb'])}, {megabytes(row['rss_mb'])}",
         ))  # fmt: skip
     return rows
 
@@ -101,10 +103,10 @@ def node_sections(result: dict[str, Any]) -> list[Section]:
         ("× libsodium, one at a time", times(result["vs_libsodium"])),
         ("CPU at capacity", f"{result['cpu_percent']:.0f} %"),
         ("loss at capacity", f"{result['loss']:.3%}"),
-        ("latency p50 / p99 at 70 %", milliseconds(result["latency_ms"])),
+        ("latency p50 / p99 / p99.9 at 70 %", milliseconds(result["latency_ms"])),
         ("memory, RSS", f"{megabytes(result['memory_mb'])}, {megabytes(result['rss_mb'])}"),
         (f"offered {overload['offered_share']:.0f} × capacity: goodput", f"{overload['goodput_share']:.1%} of capacity"),
-        ("its latency p50 / p99", milliseconds(overload["latency_ms"])),
+        ("its latency p50 / p99 / p99.9", milliseconds(overload["latency_ms"])),
         ("dropped by the node, by the kernel", f"{sum(result['dropped'].values()):,}, {result['kernel_drops']:,}"),
     ]
     points = [
