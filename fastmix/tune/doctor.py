@@ -10,7 +10,7 @@ from fastmix.bench.machine import describe_machine
 from fastmix.config import MixnodeConfig
 from fastmix.kernels.isa import ISAS, active, supported
 from fastmix.network import Network
-from fastmix.packet.geometry import WAN
+from fastmix.packet.geometry import WAN, Geometry
 from fastmix.profile import Profile
 from fastmix.tune.capacity import unwraps_per_s
 from fastmix.tune.check import ABSENT_HERE, DIFFERS, UNREADABLE, Finding, check
@@ -21,8 +21,8 @@ from fastmix.udp.backends import REMEDIES, has_backend, max_segments
 
 CAP_NET_ADMIN = 12
 """A process that has it is given any receive buffer."""
-ROW_SIZE, REPLAY_ROW, REPLAY_FILL = {"wan": 1280, "jumbo": 2304}, 64, 10
-"""Bytes of a pool's row; bytes of a line of the replay set, and tags in it when it is as full as it may be."""
+REPLAY_ROW, REPLAY_FILL = 64, 10
+"""Bytes of a line of the replay set, and tags in it when it is as full as it may be."""
 CLOCK_SAMPLES = 5
 SHOWN = (
     "net.core.rmem_max", "net.core.wmem_max", "cpu.governor", "clock.source", "memory.transparent_hugepage", "memory.swap",
@@ -69,7 +69,7 @@ def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Rep
     }
     bad = [each for each in check(profile, host) if _is_bad(each, host)]
     warnings = [*_of_kernels(), *_of_sockets(config), *(_of_finding(each, profile.name) for each in bad)]
-    warnings += _of_node(config, machine, geometry.name, host) if config else []
+    warnings += _of_node(config, machine, geometry, host) if config else []
     return Report(facts, active().name, round(ghz, 2), rate, tuple(warnings))
 
 
@@ -114,7 +114,7 @@ def _of_sockets(config: MixnodeConfig | None) -> list[Caution]:
     return found
 
 
-def _of_node(config: MixnodeConfig, machine: Machine, geometry: str, host: Host) -> list[Caution]:
+def _of_node(config: MixnodeConfig, machine: Machine, geometry: Geometry, host: Host) -> list[Caution]:
     """What of a configuration does not fit the machine."""
     found = []
     if config.workers > machine.usable_cores:
@@ -123,7 +123,7 @@ def _of_node(config: MixnodeConfig, machine: Machine, geometry: str, host: Host)
     if config.isa not in ("auto", *supported()):
         found.append(Caution(f'isa = "{config.isa}" does not run here, so the node does not start', 'set isa = "auto"'))
     replay = config.replay_capacity // REPLAY_FILL * REPLAY_ROW
-    need = config.pool_slots * ROW_SIZE[geometry] + replay
+    need = config.pool_slots * geometry.row_stride + replay
     if need > machine.memory:
         remedy = "lower pool_slots or replay_capacity, or give it more memory"
         found.append(Caution(f"pool and replay set take {need >> 20} MB of the {machine.memory >> 20} MB that are free", remedy))
