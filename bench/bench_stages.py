@@ -8,7 +8,10 @@ from measure import LINES, ROUNDS, seconds
 from pool_bench import SLOTS, Bench
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fastmix.bench.kernels import Inputs, make_inputs, shuffle_ns, sodium_stages, stages_of
+from fastmix.bench import one_at_a_time
+from fastmix.bench.kernels import FLOORS, Best, Inputs, make_inputs, python_rates, shuffle_ns, sodium_stages, stages_of
+from fastmix.bench.machine import is_intel
+from fastmix.bench.one_at_a_time import Primitives
 from fastmix.bench.sodium import find_sodium
 from fastmix.dataplane.replay_set import memory_replay_set
 from fastmix.kernels._replay import ReplaySet
@@ -25,8 +28,9 @@ PLACES = [
         for stage, what in (("link", "open"), ("link", "seal"), ("unwrap", 64))
     ),
     *(f"build.{geometry}.{hops}" for geometry in GEOMETRIES for hops in (1, 3)),
-    *(f"libsodium.{geometry}" for geometry in GEOMETRIES),
+    *(f"libsodium.{geometry}" for geometry in GEOMETRIES if find_sodium()),
 ]
+PYTHON = [use for use in (one_at_a_time.pynacl(), one_at_a_time.pycryptodome()) if use]
 BATCH = 256
 
 
@@ -39,13 +43,25 @@ def inputs() -> Inputs:
 def bench_stage(benchmark: BenchmarkFixture, inputs: Inputs, place: str) -> None:
     """Quietest of its rounds, in core cycles an operation or packet."""
     stages = sodium_stages(find_sodium(), inputs) if place.startswith("libsodium") else stages_of(active().name, inputs)
-    if place not in stages:
-        LINES.append(f"{place}: libsodium is not on this machine")
-    samples = benchmark.pedantic(lambda: [stages[place].sample() for _ in range(ROUNDS)] if place in stages else [], rounds=1)
-    if samples:
-        cycles, ghz = min(cycles for cycles, _ in samples), max(ghz for _, ghz in samples)
-        benchmark.extra_info.update(cycles=cycles, core_ghz=ghz)
-        LINES.append(f"{place}: {cycles:,.0f} cycles, {ghz * 1e9 / cycles:,.0f} a core-second")
+    best = Best(stages[place])
+    benchmark.pedantic(best.sample, rounds=ROUNDS)
+    benchmark.extra_info.update(cycles=best.cycles, core_ghz=best.ghz)
+    LINES.append(f"{place}: {best.cycles:,.0f} cycles, {1e9 / best.ns:,.0f} a core-second{floor_of(place)}")
+
+
+def floor_of(place: str) -> str:
+    """The counted floor of an unwrap, where it is known."""
+    stage, _, rest = place.partition(".")
+    floor = FLOORS.get(active().name, {}).get(rest.partition(".")[0]) if stage == "unwrap" and is_intel() else None
+    return f" (floor {floor:,})" if floor else ""
+
+
+@pytest.mark.parametrize("use", PYTHON, ids=lambda use: use.name)
+def bench_python_one_at_a_time(benchmark: BenchmarkFixture, inputs: Inputs, use: Primitives) -> None:
+    """Whole unwraps by a Python program without batches."""
+    for geometry, rate in benchmark.pedantic(python_rates, (use, inputs), rounds=1).items():
+        benchmark.extra_info[geometry] = rate
+        LINES.append(f"{use.name}, unwrap.{geometry}: {rate:,.0f} a core-second")
 
 
 def note_ns(benchmark: BenchmarkFixture, name: str, ns: float) -> None:
