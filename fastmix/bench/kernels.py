@@ -18,7 +18,7 @@ from fastmix.bench import one_at_a_time
 from fastmix.bench._packet_stages import BuildStage, LinkStage, SodiumStage, UnwrapStage
 from fastmix.bench._stages import Primitive, Stage, core_ghz
 from fastmix.bench.machine import describe_machine, is_intel
-from fastmix.bench.noise import complaints, read_noise
+from fastmix.bench.noise import complaints, read_noise, steal_share
 from fastmix.bench.one_at_a_time import Primitives
 from fastmix.bench.progress import Progress, silent
 from fastmix.bench.sodium import ABSENT, Sodium, find_sodium
@@ -42,8 +42,6 @@ SAMPLE_NS = 300_000
 """A sample that can be repeated lasts about so long."""
 BUDGET_S = 12.0
 QUICK_S = 1.0
-
-
 QUIET = 1.03
 """A sample at most so much slower than the quickest ran at the same clock."""
 
@@ -219,13 +217,14 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
         best = quietest(stages, QUICK_S if quick else BUDGET_S * len(isas), progress)
         shuffle = shuffle_ns()
         baseline = baselines(sodium, best, inputs)
-        noise = complaints(before, read_noise())
+        after = read_noise()
     finally:
         unpin()
     ghz = best[f"{isas[-1]}/unwrap.wan.{BATCH}"].ghz
     blocks = {name: block_of(name, best) for name in isas}
     return {
-        "bench": "kernels", "machine": machine, "noise": noise, "core_ghz": round(ghz, 3), "shuffle_ns": round(shuffle, 2),
+        "bench": "kernels", "machine": machine, "noise": complaints(before, after), "steal": round(steal_share(before, after), 5),
+        "core_ghz": round(ghz, 3), "shuffle_ns": round(shuffle, 2),
         "baseline": baseline, **blocks[isas[-1]], "isas": blocks,
     }  # fmt: skip
 

@@ -10,7 +10,8 @@ from fastmix.bench.probe import Timing
 from fastmix.bench.progress import Progress, silent
 from fastmix.bench.session import open_session, seconds_since
 from fastmix.bench.under_test import Memory
-from fastmix.errors import BatchTimeout
+from fastmix.errors import BatchTimeout, ConfigError
+from fastmix.profile import load_profile
 
 POOLED = 10_000
 RATE = 4_000.0
@@ -23,6 +24,7 @@ LIMIT_MB = 200.0
 def bench_memory(request: Request, *, progress: Progress = silent) -> dict[str, Any]:
     """Measures. The result is what `--json` prints. `BatchTimeout` where the node does not take the messages in."""
     request.check()
+    check_room(request.settings.profile)
     began = time.monotonic()
     settings = replace(request.settings, mixing=HOLD)
     with open_session(True, progress) as session, session.node(settings) as node:
@@ -41,6 +43,13 @@ def bench_memory(request: Request, *, progress: Progress = silent) -> dict[str, 
         "processes": n_processes, "limit_mb": LIMIT_MB, "empty": megabytes(empty), "full": megabytes(full),
         "seconds": seconds_since(began),
     }  # fmt: skip
+
+
+def check_room(profile: str | None) -> None:
+    """`ConfigError` where a profile's pool is too small."""
+    slots = load_profile(profile).node.get("pool_slots", POOLED) if profile else POOLED
+    if slots < POOLED:
+        raise ConfigError(f"--profile {profile}: {POOLED:,} messages do not fit into its pool_slots = {slots}: name another one")
 
 
 def megabytes(memory: Memory) -> dict[str, float | None]:

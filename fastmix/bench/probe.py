@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastmix.bench._load import Load
 from fastmix.bench.neighbours import Neighbours
-from fastmix.bench.noise import complaints, read_noise
+from fastmix.bench.noise import complaints, read_noise, steal_share
 from fastmix.bench.progress import Progress, silent
 from fastmix.bench.under_test import NodeUnderTest
 
@@ -55,6 +55,8 @@ class Run:
     window_s: float
     latency_ms: dict[str, float]
     counts: dict[str, int]
+    steal: float = 0.0
+    """Share of the machine's CPU time that the host took during the run."""
     noise: list[str] = field(default_factory=list)
 
     @property
@@ -91,8 +93,10 @@ def run_load(
     window = (scheduled >= marks[0]) & (scheduled < marks[1])
     wait_for_rest(load, window, marks[2] + PATIENCE_NS)
     node.check()
-    noise = complaints(before, read_noise(), late)
-    return result_of(load, rate, scheduled, window, seen, noise)
+    after = read_noise()
+    run = result_of(load, rate, scheduled, window, seen)
+    run.steal, run.noise = round(steal_share(before, after), 5), complaints(before, after, late)
+    return run
 
 
 def run_until(load: Load, end_ns: int) -> None:
@@ -111,8 +115,7 @@ def wait_for_rest(load: Load, window: npt.NDArray[np.bool_], give_up_ns: int) ->
 
 
 def result_of(
-    load: Load, rate: float, scheduled: npt.NDArray[np.int64], window: npt.NDArray[np.bool_], seen: list[tuple[int, int]],
-    noise: list[str],
+    load: Load, rate: float, scheduled: npt.NDArray[np.int64], window: npt.NDArray[np.bool_], seen: list[tuple[int, int]]
 ) -> Run:  # fmt: skip
     """The figures of a run that has ended."""
     arrived = load.arrived_ns
@@ -131,7 +134,6 @@ def result_of(
         window_s=round(took_s, 3),
         latency_ms=percentiles(latency[here]),
         counts=load.counts(),
-        noise=noise,
     )
 
 

@@ -17,6 +17,7 @@ from fastmix.bench.sodium import find_sodium
 from fastmix.bench.under_test import NodeUnderTest, Settings, running_node
 from fastmix.errors import ConfigError
 from fastmix.packet.geometry import GEOMETRIES, geometry_named
+from fastmix.packet.verdict import Verdict
 from fastmix.tune.capacity import unwraps_per_s
 
 PROBE = Timing(0.3, 0.8, 0.1)
@@ -123,7 +124,8 @@ def check_words(geometry: str, traffic: str) -> None:
 
 def figures_of(node: NodeUnderTest, run: Run, latency: Run) -> dict[str, Any]:
     """What a table's row says of a node: throughput of one run, latency of another, memory as it is now."""
-    memory = node.memory()
+    memory, refused = node.memory(), node.metrics().dropped.get(Verdict.DROP_REPLAY_FULL.label, 0)
+    full = [f"the replay set was full and refused {refused:,} packets"] if refused else []
     return {
         "messages_per_s": round(run.messages_per_s),
         "messages_per_node_cpu_s": round(run.messages_per_node_cpu_s),
@@ -135,7 +137,8 @@ def figures_of(node: NodeUnderTest, run: Run, latency: Run) -> dict[str, Any]:
         "rss_mb": round(memory.rss / 1e6, 1),
         "loss": round(run.loss, 6),
         "sustained": run.sustained,
-        "noise": run.noise + [f"latency: {each}" for each in latency.noise],
+        "steal": max(run.steal, latency.steal),
+        "noise": full + run.noise + [f"latency: {each}" for each in latency.noise],
     }
 
 

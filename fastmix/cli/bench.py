@@ -73,7 +73,7 @@ def node(
 def table(*, json: bool = False, html: Path | None = None, quick: bool = False) -> None:
     """The throughput table: single thread, multi-threaded and optimized, both geometries, plain traffic and trains.
 
-    Takes five minutes. `python -m fastmix.bench.readme FILE` writes README's table from its JSON.
+    Takes six minutes. `python -m fastmix.bench.readme FILE` writes README's table from its JSON.
 
     Parameters
     ----------

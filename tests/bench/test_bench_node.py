@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.dom import minidom
 
 import numpy as np
 import pytest
 
-from fastmix.bench import cores, latency, memory, node, node_report, session, under_test
+from fastmix.bench import cores, latency, memory, node, node_report, readme, session, table, under_test
 from fastmix.bench._load import Load, table_of
 from fastmix.bench.capacity import find_capacity
 from fastmix.bench.node import Request
@@ -23,9 +24,10 @@ from fastmix.bench.probe import Run, Timing, backlog_of, percentiles, run_load
 from fastmix.bench.progress import silent
 from fastmix.bench.session import open_session
 from fastmix.bench.table import CONFIGURATIONS
-from fastmix.bench.under_test import Settings, children, memory_of, part_of
+from fastmix.bench.under_test import Memory, Settings, children, memory_of, part_of
 from fastmix.cli.main import main
 from fastmix.errors import ConfigError
+from fastmix.udp import backends
 
 ROOT = Path(__file__).parent.parent.parent
 QUIET = Run(1000.0, 1000.0, 50_000.0, 20.0, 0.0, 0.0, 1.0, dict.fromkeys(("p50", "p90", "p99", "p999", "max"), 1.0), {})
@@ -57,6 +59,11 @@ def test_everything_that_is_sent_comes_back() -> None:
         assert metrics.conservation == 0
 
 
+def short_runs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(session, "QUICK_PROBE", Timing(0.05, 0.1, 0.02))
+    patch.setattr(session, "QUICK_MEASURED", Timing(0.05, 0.2, 0.02))
+
+
 @pytest.fixture(scope="module")
 def measured() -> Iterator[dict[str, Any]]:
     """One short `bench node`."""
@@ -64,8 +71,7 @@ def measured() -> Iterator[dict[str, Any]]:
         patch.setattr(cores, "PRIORITY", 0)
         patch.setattr(under_test, "PRIORITY", 0)
         patch.setattr(node, "SHARES", (0.5,))
-        patch.setattr(session, "QUICK_PROBE", Timing(0.05, 0.1, 0.02))
-        patch.setattr(session, "QUICK_MEASURED", Timing(0.05, 0.2, 0.02))
+        short_runs(patch)
         yield json.loads(json.dumps(node.bench_node(Request(Settings()), quick=True)))
 
 
@@ -88,19 +94,69 @@ def test_a_node_is_measured(measured: dict[str, Any]) -> None:
 def row_of(measured: dict[str, Any], configuration: Any, traffic: str) -> dict[str, Any]:
     document = {"messages_per_s": configuration.messages_per_s, "latency": configuration.latency, "cpu": configuration.cpu}
     names = {"configuration": configuration.name, "traffic": traffic, "document": document}
-    kept = ("messages_per_s", "messages_per_node_cpu_s", "latency_ms", "cpu_percent", "memory_mb", "loss", "noise", "workers")
-    return {"geometry": "wan", **{name: measured[name] for name in kept}, **names}
+    return measured | {"geometry": "wan"} | names
 
 
 def reports_are_well_formed(measured: dict[str, Any]) -> None:
     rows = [row_of(measured, each, traffic) for each in CONFIGURATIONS for traffic in ("plain", "train")]
-    table = {"bench": "table", "machine": measured["machine"], "baseline": measured["baseline"], "rows": rows, "seconds": 1.0}
-    for result, plots in ((measured, 1), (table, 2), (table | {"baseline": {"wan": None, "jumbo": None}}, 2)):
+    whole = {"bench": "table", "machine": measured["machine"], "baseline": measured["baseline"], "rows": rows, "seconds": 1.0}
+    for result, plots in ((measured, 1), (whole, 2), (whole | {"baseline": {"wan": None, "jumbo": None}}, 2)):
         page = minidom.parseString(node_report.html_page(result).partition("\n")[2])
         assert len(page.getElementsByTagName("svg")) == plots
-    told = node_report.throughput_rows(table)
+    told = node_report.throughput_rows(whole)
     assert [row[1] for row in told if "promised" in row[0]] == ["~5K", "~25K", "~50K"]
     assert len(told) == 9
+
+
+def test_a_part_of_the_table_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One node, both kinds of traffic, and what reads the result."""
+    short_runs(monkeypatch)
+    monkeypatch.setattr(table, "CONFIGURATIONS", CONFIGURATIONS[:1])
+    monkeypatch.setattr(table, "GEOMETRIES", ["jumbo"])
+    result = json.loads(json.dumps(table.bench_table(quick=True)))
+    assert set(result["baseline"]) == {"wan", "jumbo"}
+    assert [(row["configuration"], row["geometry"], row["traffic"], row["workers"]) for row in result["rows"]] == [
+        ("single thread", "jumbo", "plain", 1),
+        ("single thread", "jumbo", "train", 1),
+    ]
+    for row in result["rows"]:
+        assert {"p50", "p99", "p999"} <= set(row["latency_ms"])
+        assert row["messages_per_s"] > 100
+        assert row["messages_per_node_cpu_s"] > 100
+        assert row["cpu_percent"] > 0
+        assert row["rss_mb"] > (row["memory_mb"] or 0)
+        assert 0 <= row["loss"] <= 1
+        assert 0 <= row["steal"] <= 1
+    assert "| single thread, as promised | ~5K | ~50 ms | ~20 % |" in readme.section_of("x.json", result)
+    assert minidom.parseString(node_report.html_page(result).partition("\n")[2])
+
+
+def test_a_table_that_cannot_be_finished_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "max_segments", lambda: 0)
+    with pytest.raises(ConfigError, match='io = "gso"'):
+        table.bench_table()
+
+
+def test_latency_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_runs(monkeypatch)
+    monkeypatch.setattr(latency, "FIXED_RATE", 500)
+    monkeypatch.setattr(latency, "FIXED_FROM", 100)
+    result = json.loads(json.dumps(latency.bench_latency(Request(Settings()), quick=True)))
+    assert [point["offered_per_s"] for point in result["points"]] == [pytest.approx(0.7 * result["capacity_per_s"], abs=2), 500]
+    assert result["points"][0]["share_of_capacity"] == 0.7
+    for point in result["points"]:
+        p99 = [run["latency_ms"]["p99"] for run in point["runs"]]
+        assert len(p99) == 2
+        assert point["latency_ms"]["p99"] == max(p99) > 0
+    assert minidom.parseString(node_report.html_page(result).partition("\n")[2])
+
+
+@pytest.mark.parametrize("refused", [0, 1234])
+def test_a_full_replay_set_makes_a_row_noisy(refused: int) -> None:
+    told = SimpleNamespace(dropped={"drop_replay_full": refused})
+    under = SimpleNamespace(memory=lambda: Memory(None, 0, 10**8), metrics=lambda: told)
+    noise = session.figures_of(under, replace(QUIET, noise=["loud"]), QUIET)["noise"]
+    assert noise == ["the replay set was full and refused 1,234 packets"] * bool(refused) + ["loud"]
 
 
 def test_memory_of_ten_thousand_messages() -> None:
@@ -207,6 +263,7 @@ def test_one_core_is_too_few() -> None:
         ["node", "--workers", "9999"],
         ["node", "--io", "pigeon"],
         ["memory", "--profile", "warp"],
+        ["memory", "--profile", "small-host"],
         ["table", "--html", "/nowhere/at/all.html"],
     ],
     ids=" ".join,
