@@ -47,14 +47,14 @@ def leftovers() -> list[Path]:
 def test_everything_that_is_sent_comes_back() -> None:
     with open_session(True, silent) as opened, opened.node(Settings("jumbo")) as under:
         for traffic in ("plain", "train"):
-            run = run_load(under, opened.neighbours, 1_600, traffic, Timing(0.05, 0.3, 0.05))
+            run = run_load(under, opened.neighbours, 1_600, traffic, Timing(0.05, 0.25, 0.5))  # half a second for what is late
             assert run.loss == 0
             assert run.counts["bad"] == run.counts["doubled"] == run.counts["refused"] == 0
-            assert run.counts["sent"] == 640
+            assert run.counts["sent"] == 1280
             assert 0 < run.latency_ms["p50"] <= run.latency_ms["p99"] <= run.latency_ms["max"]
             assert 0 < run.cpu_percent < 250
         metrics = under.metrics()
-        assert metrics.received == 1280
+        assert metrics.received == 2560
         assert not metrics.dropped_total
         assert metrics.conservation == 0
 
