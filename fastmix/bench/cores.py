@@ -14,8 +14,8 @@ from fastmix.seam.lifeline import set_timer_slack
 
 PRIORITY = -20
 """Of load and node, where this user may give it."""
-EXIT_TERMINATED = 128 + signal.SIGTERM
-"""SIGTERM unwinds, too, so that no node stays."""
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""These unwind, too, so that no node and no directory stays."""
 AUTOGROUP = Path("/proc/self/autogroup")
 
 
@@ -48,11 +48,12 @@ def quiet_process() -> Iterator[Cores]:
     set_timer_slack(1_000)
     os.sched_setaffinity(0, {cores.load})
     gc.disable()
-    before_term = signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
+    handlers = [signal.signal(each, lambda number, _frame: sys.exit(128 + number)) for each in ENDINGS]
     try:
         yield cores
     finally:
-        signal.signal(signal.SIGTERM, before_term)
+        for each, handler in zip(ENDINGS, handlers, strict=True):
+            signal.signal(each, handler)
         gc.enable()
         set_timer_slack(50_000)
         os.sched_setaffinity(0, before)

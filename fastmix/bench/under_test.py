@@ -140,7 +140,7 @@ def running_node(neighbours: Neighbours, settings: Settings, cores: Cores) -> It
 @contextmanager
 def signals_held() -> Iterator[set[signal.Signals]]:
     """Ctrl-C comes a moment later, so that no process is started of which nobody knows yet; the mask that was."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     mask = {each for each in before if isinstance(each, signal.Signals)}
     try:
         yield mask

@@ -53,9 +53,13 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
     from fastmix.cli.keys import x25519_public
     from fastmix.errors import ConfigError
     from fastmix.files.secret import read_secret
+    from fastmix.kernels.isa import active
     from fastmix.links.static import StaticLinkRoots
     from fastmix.network import Network
+    from fastmix.process.placement import check_cores
 
+    active()
+    check_cores(config.cores)
     network = Network.load(config.network)
     node = network.node(config.number)
     public = x25519_public(read_secret(config.secret_file))

@@ -128,7 +128,8 @@ def apply(
     if json:
         print_json([{"setting": c.setting, "place": c.place, "old": c.old, "new": c.new} for c in done])
     elif done:
-        print(f"Done. `fastmix tune revert` puts the old values back; they are in {state}")
+        option = "" if state == STATE else f" --state {state}"
+        print(f"Done. `fastmix tune revert{option}` puts the old values back; they are in {state}")
     return 0
 
 
@@ -140,7 +141,7 @@ def revert(*, force: bool = False, state: Path = STATE, json: bool = False) -> i
     Parameters
     ----------
     force
-        Put back those, too.
+        Put back also values that somebody else has changed since.
     state
         The file that records the old values.
     json

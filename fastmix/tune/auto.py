@@ -102,7 +102,7 @@ def propose(found: Measured) -> Proposal:
         node["isa"] = found.isa
         why["isa"] = f"{found.by_isa[found.isa]:,} unwraps/s a core, {supported()[-1]} {found.by_isa.get(supported()[-1], 0):,}"
     need, room = messages * KEY_LIFE_S, int(memory / MEMORY_SHARE / REPLAY_BYTES)
-    node["replay_capacity"] = _rounded(min(need, room), 100_000)
+    node["replay_capacity"] = _rounded(min(need, room))
     why["replay_capacity"] = f"{messages:,} packets a second for {KEY_LIFE_S} s" + (
         f"; as many as fit into a quarter of the memory, of {need:,}" if room < need else ""
     )
@@ -113,5 +113,7 @@ def propose(found: Measured) -> Proposal:
     return Proposal(base, {name: value for name, value in node.items() if settled.get(name) != value}, why)
 
 
-def _rounded(n: int, step: int) -> int:
-    return max(n // step, 1) * step
+def _rounded(n: int) -> int:
+    """Its first three bits: a node keeps its replay set's size, so a second measurement should come to the same."""
+    rest = max(n.bit_length() - 3, 0)
+    return max(n >> rest << rest, 1)

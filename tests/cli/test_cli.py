@@ -163,6 +163,7 @@ def test_run_checks_all_files_first(node: Path) -> None:
         ('"0"', '"1"', "is not that of node 0: its public key is"),
         ('"0"', '"none"', "none: cannot read the secret file: No such file"),
         ('"network.toml"', '"net.toml"', "net.toml: cannot read the file: No such file"),
+        ("number = 0", "number = 0\ncores = [99999]", "cores: CPU 99999 is not one that this process may use: choose from"),
         ("number", "numbr", f"{node}:1: numbr: is not a known key: did you mean 'number'?"),
     ):
         node.write_text(text.replace(old, new))
