@@ -63,6 +63,7 @@ def node(
     quick
         Shorter runs, and less sure.
     """
+    use_kernels_of(profile)
     from fastmix.bench.node import bench_node
     from fastmix.bench.node_report import html_page, print_result
 
@@ -122,6 +123,7 @@ def latency(
     quick
         Shorter and fewer runs.
     """
+    use_kernels_of(profile)
     from fastmix.bench.latency import bench_latency
     from fastmix.bench.node_report import html_page, print_result
 
@@ -155,11 +157,21 @@ def memory(
     html
         Write a report with plots into this file.
     """
+    use_kernels_of(profile)
     from fastmix.bench.memory import bench_memory
     from fastmix.bench.node_report import html_page, print_result
 
     request = request_of(geometry, "plain", workers, io, profile)
     measure("memory", lambda tell: bench_memory(request, progress=tell), (html_page, print_result), html, json)
+
+
+def use_kernels_of(profile: str | None) -> None:
+    """Those that the profile names, for the node and for what is measured alone. Before anything imports the kernels."""
+    from fastmix.process.environment import use_kernels
+    from fastmix.profile import load_profile
+
+    if profile:
+        use_kernels(str(load_profile(profile).node.get("isa", "auto")))
 
 
 def request_of(geometry: str, traffic: str, workers: int | None, io: str | None, profile: str | None) -> "Request":

@@ -25,13 +25,19 @@ def doctor(
         Print one JSON object.
     """
     from fastmix.config import MixnodeConfig, check_node_settings
+    from fastmix.kernels.isa import supported
+    from fastmix.process.environment import use_kernels
     from fastmix.profile import load_profile
-    from fastmix.tune.doctor import look_over
     from fastmix.tune.host import Host
 
     wanted = load_profile(profile or "single-thread")
     check_node_settings(wanted)
-    report = look_over(wanted, MixnodeConfig.load(config, profile) if config else None, Host(only=interface))
+    node = MixnodeConfig.load(config, profile) if config else None
+    if node and node.isa in supported():
+        use_kernels(node.isa)
+    from fastmix.tune.doctor import look_over
+
+    report = look_over(wanted, node, Host(only=interface))
     if json:
         warnings = [{"problem": each.problem, "remedy": each.remedy} for each in report.warnings]
         numbers = {"isa": report.isa, "core_ghz": report.core_ghz, "unwraps_per_s": report.unwraps_per_s}

@@ -1,6 +1,5 @@
 """`fastmix run`: one node, until it is told to stop."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +26,10 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
         a default comes from.
     """
     from fastmix.config import MixnodeConfig
-    from fastmix.process.environment import wanted_kernels
+    from fastmix.process.environment import use_kernels
 
     loaded = MixnodeConfig.load(config, profile)
-    os.environ |= wanted_kernels(loaded.isa)  # before anything imports them
+    use_kernels(loaded.isa)  # before anything imports them
     check_files(loaded, config)
     if check:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")

@@ -76,7 +76,10 @@ def check(name: str = DEFAULT, /, *, interface: tuple[str, ...] = (), json: bool
         print_json({"profile": profile.name, "matches": not n_wrong, "settings": [each.to_dict() for each in findings]})
         return int(n_wrong > 0)
     print_findings(findings)
-    print(f"\n{profile.name}: {count(n_wrong, 'setting')} not as wanted" + advice(findings, name) if n_wrong else "\nAs wanted.")
+    n_absent = sum(each.state == ABSENT_HERE for each in findings)
+    absent = f" {count(n_absent, 'setting')} not on this machine." if n_absent else ""
+    wrong = f"{profile.name}: {count(n_wrong, 'setting')} not as wanted"
+    print(f"\n{wrong}{advice(findings, name)}" if n_wrong else f"\nAs wanted.{absent}")
     return int(n_wrong > 0)
 
 

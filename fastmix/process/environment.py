@@ -14,6 +14,11 @@ def child_environment(isa: str = "auto") -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | wanted_kernels(isa)
 
 
+def use_kernels(isa: str) -> None:
+    """The kernels of `isa` for this process, if it has not chosen any yet, and for those that it starts."""
+    os.environ.update(wanted_kernels(isa))
+
+
 def wanted_kernels(isa: str) -> dict[str, str]:
     """What makes a process that has not imported the kernels yet use those of `isa`, unless the environment names some already.
     `ConfigError` where they do not run here."""

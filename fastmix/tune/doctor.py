@@ -97,7 +97,8 @@ def _of_finding(finding: Finding, profile: str) -> Caution:
 def _of_kernels() -> list[Caution]:
     best, used = supported()[-1], active().name
     if used != best:
-        return [Caution(f"the kernels are {used}, but this CPU and build have {best}, which is faster", "unset FASTMIX_ISA")]
+        problem = f"the kernels are {used}, but this CPU and build have {best}, which is faster"
+        return [Caution(problem, 'unset FASTMIX_ISA, or set isa = "auto"')]
     if used == ISAS[0]:
         remedy = "run the node on a CPU with AVX2 or better; if this one has it, build fastmix anew here"
         return [Caution("only the portable kernels run here: a fifth of what AVX-512 IFMA does", remedy)]
@@ -122,6 +123,11 @@ def _of_node(config: MixnodeConfig, machine: Machine, geometry: Geometry, host: 
         found.append(Caution(problem, f"set workers = {machine.usable_cores}, or give it more cores"))
     if config.isa not in ("auto", *supported()):
         found.append(Caution(f'isa = "{config.isa}" does not run here, so the node does not start', 'set isa = "auto"'))
+    if missing := set(config.cores) - os.sched_getaffinity(0):
+        problem = f"cores names CPU {min(missing)}, which this process may not use, so the node does not start"
+        found.append(Caution(problem, "correct cores, or leave it out"))
+    if len(set(config.cores)) < len(config.cores):
+        found.append(Caution("cores names a CPU twice: its workers take turns there", "give each worker a CPU of its own"))
     replay = config.replay_capacity // REPLAY_FILL * REPLAY_ROW
     need = config.pool_slots * geometry.row_stride + replay
     if need > machine.memory:

@@ -135,3 +135,23 @@ def test_doctor_does_not_import_numba() -> None:
     code = "import atexit; atexit.register(lambda: print(*sorted({'numba', 'llvmlite'} & set(sys.modules)), file=sys.stderr))"
     assert fastmix("doctor", code=code).stderr == "\n"
     assert fastmix("tune", "check", code=code).stderr == "\n"
+
+
+def test_kernels_that_a_configuration_names(tmp_path: Path) -> None:
+    assert fastmix("network", "new", tmp_path / "net").returncode == 0
+    node = tmp_path / "net" / "node-0.toml"
+    node.write_text('isa = "portable"\n' + node.read_text())
+    found = json.loads(fastmix("doctor", node, "--json", FASTMIX_ISA="").stdout)
+    assert (found["isa"], found["unwraps_per_s"] > 0) == ("portable", True)
+    profile = tmp_path / "mine.toml"
+    profile.write_text('purpose = "one kind of kernels"\n[node]\nisa = "portable" # to compare\n')
+    done = fastmix("bench", "memory", "--profile", profile, "--json", FASTMIX_ISA="")
+    assert json.loads(done.stdout)["machine"]["isa"] == "portable"
+
+
+def test_what_this_machine_has_not_is_counted(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    wish = '[[host]]\nsetting = "net.core.no_such_thing"\nrule = "at least"\nvalue = 4\nreason = "none"\ncost = "0 ns"\n'
+    profile.write_text(f'purpose = "a word that is not there"\n{wish}')
+    done = fastmix("tune", "check", profile)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "As wanted. 1 setting not on this machine.")

@@ -1,6 +1,7 @@
 """What the doctor finds wrong, on a machine made of files."""
 
 from pathlib import Path
+from typing import Any
 
 from fake_host import make_host, write
 
@@ -11,7 +12,7 @@ from fastmix.tune.doctor import Report, look_over
 from fastmix.tune.host import Host
 
 
-def report(host: Host, folder: Path, **settings: int) -> Report:
+def report(host: Host, folder: Path, **settings: Any) -> Report:
     plan = plan_network([[("127.0.0.1", port)] for port in (9001, 9002, 9003)], 0).write(folder / "net")
     config = MixnodeConfig(number=0, network=plan.network.path, secret_file="s", state_dir="state", **settings)
     return look_over(load_profile("single-thread"), config, host)
@@ -36,3 +37,10 @@ def test_buffers_do_not_matter_to_who_may_have_any(tmp_path: Path) -> None:
     assert "mem_max" not in told
     assert "receive_buffer" not in told
     assert "pool and replay" not in told
+
+
+def test_cores_that_are_not_there_or_named_twice(tmp_path: Path) -> None:
+    found = report(make_host(tmp_path / "root"), tmp_path, workers=3, cores=(0, 0, 4095))
+    told = {each.problem: each.remedy for each in found.warnings}
+    assert told["cores names CPU 4095, which this process may not use, so the node does not start"].startswith("correct cores")
+    assert told["cores names a CPU twice: its workers take turns there"] == "give each worker a CPU of its own"
