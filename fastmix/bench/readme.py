@@ -14,6 +14,8 @@ from fastmix.bench.node_report import TABLE_HEAD, throughput_rows
 
 SECTION = re.compile(r"(?<=<!-- written by `python -m fastmix\.bench\.readme ).*?(?=<!-- end -->)", re.DOTALL)
 """From the file's name in the first marker to the second marker."""
+STRANGE = (json.JSONDecodeError, KeyError, TypeError, AttributeError)
+"""What a file raises that is no result."""
 
 
 def section_of(name: str, result: dict[str, Any]) -> str:
@@ -49,10 +51,14 @@ def main(words: list[str]) -> int:
     readme = Path(words[1] if len(words) > 1 else "README.md")
     try:
         result = json.loads(Path(words[0]).read_text())
-        readme.write_text(with_table(readme.read_text(), words[0], result))
-    except (OSError, ValueError, KeyError) as error:
-        print(f"fastmix.bench.readme: {error}", file=sys.stderr)
+        text = with_table(readme.read_text(), words[0], result)
+        if result.get("quick"):
+            raise ValueError("was measured with --quick: too unsure for a README")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"not a result of `fastmix bench table --json` ({error})" if isinstance(error, STRANGE) else error
+        print(f"fastmix.bench.readme: {words[0]}: {problem}", file=sys.stderr)
         return 1
+    readme.write_text(text)
     return 0
 
 

@@ -46,8 +46,8 @@ def bench_table(*, quick: bool = False, progress: Progress = silent) -> dict[str
             session.begin, session.end = at / len(plan), (at + 1) / len(plan)
             rows += node_rows(session, configuration, geometry)
         baseline = session.baseline()
-    machine = describe_machine()
-    return {"bench": "table", "machine": machine, "baseline": baseline, "rows": rows, "seconds": seconds_since(began)}
+    told = {"bench": "table", "quick": quick, "machine": describe_machine(), "baseline": baseline}
+    return told | {"rows": rows, "seconds": seconds_since(began)}
 
 
 def node_rows(session: Session, configuration: Configuration, geometry: str) -> list[dict[str, Any]]:

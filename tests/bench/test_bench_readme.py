@@ -48,3 +48,25 @@ def test_one_command_writes_it(tmp_path: Path) -> None:
     assert readme.main([str(ROOT / name), str(copy)]) == 1
     assert readme.main([str(tmp_path / "none.json"), str(copy)]) == 1
     assert readme.main([]) == 2
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not JSON", '{"rows": 1, "baseline": {}}'])
+def test_what_is_no_result_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "result.json").write_text(text)
+    copy = tmp_path / "README.md"
+    copy.write_text(README.read_text())
+    assert readme.main([str(tmp_path / "result.json"), str(copy)]) == 1
+    assert "result.json: not a result of `fastmix bench table --json`" in capsys.readouterr().err
+    assert copy.read_text() == README.read_text()
+
+
+def test_a_quick_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = readme.named_file(README.read_text())
+    assert name
+    quick = json.loads((ROOT / name).read_text()) | {"quick": True}
+    (tmp_path / "result.json").write_text(json.dumps(quick))
+    copy = tmp_path / "README.md"
+    copy.write_text(README.read_text())
+    assert readme.main([str(tmp_path / "result.json"), str(copy)]) == 1
+    assert "--quick" in capsys.readouterr().err
+    assert copy.read_text() == README.read_text()
