@@ -9,7 +9,7 @@ from journeys import KINDS, REPLAY_KEY, random_packets
 from published import rows
 
 from fastmix.kernels import _unwrap, isa
-from fastmix.packet.geometry import MAX_HOPS, WAN
+from fastmix.packet.geometry import GEOMETRIES, MAX_HOPS
 from fastmix.packet.verdict import Verdict
 
 PARTS = [(500, 0), *(pytest.param(1000, seed, marks=pytest.mark.long) for seed in range(1, 26))]
@@ -60,10 +60,11 @@ def damaged(packet: bytes, random_: random.Random) -> bytes:
 @pytest.mark.parametrize("name", isa.supported())
 @pytest.mark.parametrize(("n", "seed"), PARTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_packets_have_the_same_verdicts(kind, n, seed, name):
-    made, random_ = random_packets(kind, n, "wan", seed), random.Random(f"{kind} {seed}")
+@pytest.mark.parametrize("geometry", ["wan", "jumbo"])
+def test_damaged_packets_have_the_same_verdicts(geometry, kind, n, seed, name):
+    made, random_ = random_packets(kind, n, geometry, seed), random.Random(f"{geometry} {kind} {seed}")
     packets = [damaged(journey.packet, random_) for journey in made.journeys]
-    expected = [oracle.unwrap(packet, made.secrets[0], WAN, replay_key=REPLAY_KEY) for packet in packets]
+    expected = [oracle.unwrap(packet, made.secrets[0], GEOMETRIES[geometry], replay_key=REPLAY_KEY) for packet in packets]
     got = _unwrap.unwrap_batch(rows(*packets), made.secrets[0], REPLAY_KEY, isa=name)
     hold_to(got, expected)
     assert {Verdict.OK, Verdict.DROP_MAC} <= set(got["verdict"].tolist())
