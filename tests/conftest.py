@@ -1,6 +1,7 @@
 """What all tests share: the path to tests/support and the published vectors."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +13,12 @@ import pytest
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "support"))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it, and so would all children
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What could not be tried."""
+    if os.geteuid():
+        terminalreporter.write_line("not root: `fastmix tune` changed the settings of a made-up host only")
 
 
 @pytest.fixture(scope="session")

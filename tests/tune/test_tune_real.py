@@ -27,6 +27,12 @@ READ_ONLY = [("net.core.rmem_max", 'rule = "at least"\nvalue = 2000000000')]
 """The machine's, which a network namespace may only read."""
 
 
+def may_unshare() -> bool:
+    """Whether this process is root with CAP_SYS_ADMIN."""
+    capabilities = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
+    return os.geteuid() == 0 and bool(int(capabilities.split()[1], 16) >> 21 & 1)
+
+
 def profile(path: Path, wishes: list[tuple[str, str]]) -> str:
     path.write_text('purpose = "p"\n' + "".join(WISH.format(*wish) for wish in wishes))
     return str(path)
@@ -54,7 +60,9 @@ class Lab:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(command, input=json.dumps(steps), capture_output=True, text=True, env=environment, timeout=120)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        told = json.loads(done.stdout)
+        assert (told is None) != may_unshare(), "only who has no right to a namespace gets none"
+        return told
 
 
 @pytest.fixture
