@@ -23,6 +23,7 @@ struct fm_gso {
     uint32_t row_size, batch;
     uint32_t head, tail; /* messages received and given out so far; message i has row and area i % batch */
     uint32_t pieces;     /* in a message, as the last call had them */
+    uint32_t kept;       /* pieces of all messages that wait */
     uint8_t *rows, *areas;
     struct train trains[FM_BATCH_MAX];
     struct fm_address from[FM_BATCH_MAX];
@@ -105,6 +106,7 @@ static int fetch(struct fm_gso *g, uint32_t n)
     }
     if (got <= 0) return got;
     g->head += (uint32_t)got;
+    g->kept += pieces;
     g->pieces = pieces / (uint32_t)got;
     return got;
 }
@@ -133,6 +135,7 @@ static uint32_t give(struct fm_gso *g, struct fm_received *rows, uint32_t n)
         } while (given < n && t->at < t->size);
         g->tail += t->at == t->size;
     }
+    g->kept -= given;
     return given;
 }
 
@@ -171,6 +174,12 @@ static int gso_wait(void *context, int64_t wait_ns)
     return 0;
 }
 
+static uint32_t gso_kept(void *context)
+{
+    const struct fm_gso *g = context;
+    return g->kept;
+}
+
 static int gso_send(void *context, struct fm_outgoing *rows, uint32_t n)
 {
     struct fm_gso *g = context;
@@ -179,7 +188,7 @@ static int gso_send(void *context, struct fm_outgoing *rows, uint32_t n)
 
 void fm_gso_io(struct fm_gso *g, struct fm_io *out)
 {
-    *out = (struct fm_io){.context = g, .recv = gso_recv, .wait = gso_wait, .send = gso_send};
+    *out = (struct fm_io){.context = g, .recv = gso_recv, .wait = gso_wait, .send = gso_send, .kept = gso_kept};
 }
 
 void fm_gso_send_by(struct fm_gso *g, uintptr_t sendmmsg_address, int64_t refused_ns)

@@ -136,7 +136,7 @@ static void take(struct fm_road *r, const uint32_t *slots, uint32_t n) {
     for (int c = 0; c < FM_CLASSES_MAX; c++)
         if (of_class[c]) __atomic_fetch_sub(&p->pooled[c], of_class[c], __ATOMIC_RELAXED);
     r->counters[FM_COUNT_POOLED] -= n;
-    r->counters[FM_COUNT_IN_STAGE] = n;
+    r->counters[FM_COUNT_IN_STAGE] += n;
     fm_road_commit(r);
     fm_road_pass(r, FM_FAIL_LEAVING);
 }

@@ -22,6 +22,8 @@ struct fm_received {
 typedef int (*fm_recv_fn)(void *context, struct fm_received *rows, uint32_t n);
 /* Waits until something may be received, wait_ns have passed, or a signal came. Returns 0. */
 typedef int (*fm_wait_fn)(void *context, int64_t wait_ns);
+/* How many datagrams the backend has taken from the kernel that no recv has given yet. */
+typedef uint32_t (*fm_kept_fn)(void *context);
 
 struct fm_outgoing {
     const uint8_t *data;
@@ -38,6 +40,7 @@ struct fm_io {
     fm_recv_fn recv;
     fm_wait_fn wait;
     fm_send_fn send;
+    fm_kept_fn kept; /* NULL: it keeps none */
 };
 
 #endif

@@ -100,6 +100,7 @@ struct fm_road {
     uint64_t counters[FM_COUNTERS_MAX];
     struct fm_inbox inbox;
     uint32_t slots[FM_BATCH_MAX], slot_count; /* in hand */
+    uint32_t kept; /* counted as received and still with io */
     struct fm_received received[FM_BATCH_MAX];
     struct fm_outgoing outgoing[FM_BATCH_MAX];
     pthread_t thread;

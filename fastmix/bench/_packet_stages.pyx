@@ -10,77 +10,20 @@ from libc.string cimport memcpy
 import numpy as np
 
 from fastmix.bench._stages cimport Stage
+from fastmix.kernels.fm_build cimport fm_build_packets, fm_build_scratch, fm_route
+from fastmix.kernels.fm_kernels cimport fm_kernels
+from fastmix.kernels.fm_link cimport (
+    FM_BATCH_MAX, FM_COUNTER, fm_batch_key, fm_link_decrypt, fm_link_seal,
+    fm_link_verify, fm_opening, fm_root, fm_root_set, fm_sealing,
+)
+from fastmix.kernels.fm_sphinx cimport fm_columns, fm_unwrap, fm_unwrap_apply, fm_unwrap_check, fm_unwrap_scratch
 
 from fastmix.kernels.isa import kernels_named
 from fastmix.kernels._unwrap import columns_for
 from fastmix.packet.geometry import GEOMETRIES, Action, geometry_named
 
-cdef extern from "fm_kernels.h":
-    struct fm_kernels:
-        pass
-
-cdef extern from "fm_sphinx.h":
-    struct fm_columns:
-        uint8_t *verdict
-        uint16_t *action
-        uint16_t *next_index
-        double *delay
-        uint8_t *peer_id
-        uint8_t *surb_id
-        uint8_t *tag
-    struct fm_unwrap_scratch:
-        pass
-    struct fm_unwrap:
-        uint8_t *packets
-        size_t stride
-        size_t payload_size
-        const uint8_t *secret
-        const uint8_t *replay_key
-        fm_columns columns
-        fm_unwrap_scratch *scratch
-    void fm_unwrap_check(const fm_kernels *k, const fm_unwrap *u, const uint32_t *slots, size_t n) noexcept nogil
-    void fm_unwrap_apply(const fm_kernels *k, const fm_unwrap *u, const uint32_t *slots, size_t n) noexcept nogil
-
-cdef extern from "fm_build.h":
-    struct fm_route:
-        size_t hops
-        const uint8_t *publics
-        const uint16_t *targets
-        const uint8_t *peer_ids
-        uint16_t last_action
-        const uint8_t *ids
-        const uint8_t *seed
-        uint8_t *kx_publics
-        uint8_t *faults
-    struct fm_build_scratch:
-        pass
-    void fm_build_packets(const fm_kernels *k, const fm_route *route, const uint8_t *data, uint8_t *out, size_t stride,
-                          size_t payload_size, fm_build_scratch *s, size_t n) noexcept nogil
-
-cdef extern from "fm_link.h":
-    enum: FM_BATCH_MAX
-    struct fm_root:
-        uint8_t root[32]
-        uint8_t mask_key[32]
-    struct fm_opening:
-        const uint8_t *frame
-        const fm_root *root
-        uint8_t *row
-        uint64_t counter
-        uint8_t batch_key[32]
-        uint8_t verdict
-    struct fm_sealing:
-        uint8_t *row
-        const fm_root *root
-        const uint8_t *batch_key
-        uint32_t receiver_index
-        uint64_t counter
-    uint64_t FM_COUNTER(uint32_t step, uint32_t seq) noexcept nogil
-    void fm_root_set(const fm_kernels *k, fm_root *out, const uint8_t *root) noexcept nogil
-    void fm_batch_key(const fm_kernels *k, uint8_t *out, const uint8_t *root, uint32_t step) noexcept nogil
-    void fm_link_verify(const fm_kernels *k, fm_opening *f, size_t n, size_t packet_size) noexcept nogil
-    void fm_link_decrypt(const fm_kernels *k, fm_opening *f, size_t n, size_t packet_size) noexcept nogil
-    void fm_link_seal(const fm_kernels *k, const fm_sealing *f, size_t n, size_t packet_size) noexcept nogil
+cdef extern from "fm_geometry.h":
+    const size_t FM_HEADER_SIZE
 
 cdef extern from "fm_bench.h":
     struct fm_sodium:
@@ -148,7 +91,7 @@ cdef class UnwrapStage(_Packets):
             self.slots[i] = i
         at = {name: array.ctypes.data for name, array in self.columns.items()}
         self.bound.packets, self.bound.stride = &self.rows[0, 0], self.rows.shape[1]
-        self.bound.payload_size = self.rows.shape[1] - 188
+        self.bound.payload_size = self.rows.shape[1] - FM_HEADER_SIZE
         self.bound.secret, self.bound.replay_key = self.secret, self.replay_key
         self.bound.columns = fm_columns(
             <uint8_t *><uintptr_t>at["verdict"], <uint16_t *><uintptr_t>at["action"], <uint16_t *><uintptr_t>at["next_index"],
@@ -243,7 +186,7 @@ cdef class BuildStage(Stage):
     cdef void run(self) noexcept nogil:
         self.seed[0] += 1
         fm_build_packets(self.kernels, &self.route, &self.data[0, 0], &self.packets[0, 0], self.packets.shape[1],
-                         self.packets.shape[1] - 188, self.scratch, self.n)
+                         self.packets.shape[1] - FM_HEADER_SIZE, self.scratch, self.n)
 
     def results(self):
         """The packets u8[n, P] of the last run."""

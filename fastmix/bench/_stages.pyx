@@ -8,27 +8,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 import numpy as np
 
+from fastmix.kernels.fm_kernels cimport fm_hash, fm_kernels
+
 from fastmix.kernels.isa import kernels_named
 
 cdef extern from "fm_bench.h":
     uint64_t fm_meter_cpu_ns() nogil
     double fm_meter_core_ghz() nogil
-
-cdef extern from "fm_kernels.h":
-    struct fm_hash:
-        uint8_t out_size
-        uint8_t key_size
-        uint64_t salt
-        const uint8_t *personal
-        size_t message_size
-
-    struct fm_kernels:
-        void (*x25519)(uint8_t **out, const uint8_t **scalar, const uint8_t **point, size_t n) noexcept nogil
-        void (*chacha20)(uint8_t **out, const uint8_t **data, const uint8_t **key, const uint8_t **nonce,
-                         const uint32_t *counter, size_t size, size_t n) noexcept nogil
-        void (*poly1305)(uint8_t **tag, const uint8_t **key, const uint8_t **message, size_t size, size_t n) noexcept nogil
-        void (*blake2b)(const fm_hash *shared, uint8_t **out, const uint8_t **key, const uint8_t **message,
-                        size_t n) noexcept nogil
 
 PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305")
 """The functions of a table of kernels."""

@@ -13,6 +13,9 @@ import os
 
 import numpy as np
 
+from fastmix.kernels.fm_kernels cimport fm_kernels
+from fastmix.kernels.fm_sphinx cimport fm_columns
+
 from fastmix.kernels.isa import active
 
 
@@ -20,8 +23,6 @@ cdef extern from "fm_road.h" nogil:
     enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
     enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_WORKERS_MAX
     enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_RESTARTS
-    struct fm_kernels:
-        pass
     struct fm_io:
         pass
     struct fm_counters:
@@ -34,14 +35,6 @@ cdef extern from "fm_road.h" nogil:
         pass
     struct fm_link_state:
         pass
-    struct fm_columns:
-        uint8_t *verdict
-        uint16_t *action
-        uint16_t *next_index
-        double *delay
-        uint8_t *peer_id
-        uint8_t *surb_id
-        uint8_t *tag
     struct fm_arena:
         uint8_t *rows
         uint64_t stride

@@ -6,49 +6,18 @@ Road: client data → **here** → link frame → node
 from libc.stdint cimport uint8_t, uint16_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 
+from fastmix.kernels.fm_build cimport (
+    FAULT_NON_CANONICAL, FAULT_LOW_ORDER, fm_route, fm_build_scratch, fm_build_packets,
+    fm_build_surbs, fm_build_replies, fm_open_replies, fm_scalar_multiply, fm_scalar_clamped,
+    fm_keypairs,
+)
+from fastmix.kernels.fm_kernels cimport fm_kernels, fm_wipe
+
 from fastmix.kernels.isa import active
 
 
 cdef extern from "sys/random.h" nogil:
     int getentropy(void *buffer, size_t size)
-
-
-cdef extern from "fm_kernels.h" nogil:
-    struct fm_kernels:
-        pass
-
-    void fm_wipe(void *secret, size_t size)
-
-
-cdef extern from "fm_build.h" nogil:
-    int FAULT_NON_CANONICAL "FM_FAULT_NON_CANONICAL"
-    int FAULT_LOW_ORDER "FM_FAULT_LOW_ORDER"
-
-    struct fm_route:
-        size_t hops
-        const uint8_t *publics
-        const uint16_t *targets
-        const uint8_t *peer_ids
-        uint16_t last_action
-        const uint8_t *ids
-        const uint8_t *seed
-        uint8_t *kx_publics
-        uint8_t *faults
-
-    struct fm_build_scratch:
-        pass
-
-    void fm_build_packets(const fm_kernels *k, const fm_route *route, const uint8_t *data, uint8_t *out, size_t stride,
-                          size_t payload_size, fm_build_scratch *s, size_t n)
-    void fm_build_surbs(const fm_kernels *k, const fm_route *route, const uint16_t *first, uint8_t *surbs, uint8_t *keys,
-                        fm_build_scratch *s, size_t n)
-    void fm_build_replies(const fm_kernels *k, const uint8_t *data, const uint8_t *surbs, uint8_t *out, size_t stride,
-                          size_t payload_size, fm_build_scratch *s, size_t n)
-    void fm_open_replies(const fm_kernels *k, uint8_t *payloads, const uint8_t *keys, size_t hops, uint8_t *ok,
-                         size_t payload_size, size_t n)
-    void fm_scalar_multiply(uint8_t *out, const uint8_t *a, const uint8_t *clamped)
-    void fm_scalar_clamped(uint8_t *out, const uint8_t *a)
-    void fm_keypairs(const fm_kernels *k, const uint8_t *seed, uint8_t *secrets, uint8_t *publics, size_t n)
 
 
 cdef extern from "fm_geometry.h" nogil:

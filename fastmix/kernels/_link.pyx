@@ -13,43 +13,15 @@ from libc.string cimport memset
 
 import numpy as np
 
+from fastmix.kernels.fm_kernels cimport fm_kernels, fm_wipe
+from fastmix.kernels.fm_link cimport (
+    FM_BATCH_MAX, FM_FRAME_OVERHEAD, FM_OK, FM_COUNTER, fm_opening,
+    fm_root, fm_sealing, fm_window, fm_root_set, fm_batch_key,
+    fm_link_verify, fm_link_decrypt, fm_link_seal, fm_window_accept,
+)
+
 from fastmix.kernels.isa import active
 from fastmix.packet.geometry import GEOMETRIES
-
-cdef extern from "fm_kernels.h":
-    struct fm_kernels:
-        pass
-    void fm_wipe(void *secret, size_t size) nogil
-
-cdef extern from "fm_link.h":
-    enum: FM_BATCH_MAX
-    enum: FM_FRAME_OVERHEAD
-    enum: FM_OK
-    struct fm_root:
-        uint8_t root[32]
-        uint8_t mask_key[32]
-    struct fm_opening:
-        const uint8_t *frame
-        const fm_root *root
-        uint8_t *row
-        uint64_t counter
-        uint8_t batch_key[32]
-        uint8_t verdict
-    struct fm_sealing:
-        uint8_t *row
-        const fm_root *root
-        const uint8_t *batch_key
-        uint32_t receiver_index
-        uint64_t counter
-    struct fm_window:
-        uint64_t top
-    uint64_t FM_COUNTER(uint32_t step, uint32_t seq) nogil
-    void fm_root_set(const fm_kernels *k, fm_root *out, const uint8_t *root) nogil
-    void fm_batch_key(const fm_kernels *k, uint8_t *out, const uint8_t *root, uint32_t step) nogil
-    void fm_link_verify(const fm_kernels *k, fm_opening *f, size_t n, size_t packet_size) nogil
-    void fm_link_decrypt(const fm_kernels *k, fm_opening *f, size_t n, size_t packet_size) nogil
-    void fm_link_seal(const fm_kernels *k, const fm_sealing *f, size_t n, size_t packet_size) nogil
-    uint8_t fm_window_accept(fm_window *w, uint32_t seq) nogil
 
 cdef const fm_kernels *K = <const fm_kernels *><uintptr_t>active().address
 FRAME_SIZES = {geometry.frame_size for geometry in GEOMETRIES.values()}

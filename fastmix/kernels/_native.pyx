@@ -11,26 +11,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 import numpy as np
 
-cdef extern from "fm_kernels.h":
-    struct fm_hash:
-        uint8_t out_size
-        uint8_t key_size
-        uint64_t salt
-        const uint8_t *personal
-        size_t message_size
-
-    struct fm_kernels:
-        const char *isa
-        void (*x25519)(uint8_t **out, const uint8_t **scalar, const uint8_t **point, size_t n) noexcept nogil
-        void (*chacha20)(uint8_t **out, const uint8_t **data, const uint8_t **key, const uint8_t **nonce,
-                         const uint32_t *counter, size_t size, size_t n) noexcept nogil
-        void (*poly1305)(uint8_t **tag, const uint8_t **key, const uint8_t **message, size_t size, size_t n) noexcept nogil
-        void (*blake2b)(const fm_hash *shared, uint8_t **out, const uint8_t **key, const uint8_t **message,
-                        size_t n) noexcept nogil
-
-    enum: FM_ISA_COUNT
-    size_t fm_kernels_supported(const fm_kernels **tables) nogil
-    int fm_equal(const uint8_t *a, const uint8_t *b, size_t size) nogil
+from fastmix.kernels.fm_kernels cimport FM_ISA_COUNT, fm_equal, fm_hash, fm_kernels, fm_kernels_supported
 
 cdef extern from "fm_geometry.h":
     int FM_KX_PUBLIC_SIZE, FM_MAC_SIZE, FM_ACTIONS_SIZE, FM_MAC_AT, FM_ACTIONS_AT, FM_HEADER_SIZE, FM_PAYLOAD_TAG_SIZE

@@ -11,43 +11,15 @@ from libc.string cimport memcpy
 
 import numpy as np
 
+from fastmix.kernels.fm_kernels cimport fm_kernels, fm_wipe
+from fastmix.kernels.fm_sphinx cimport (
+    fm_columns, fm_delay, fm_lioness_decrypt, fm_lioness_encrypt, fm_unwrap,
+    fm_unwrap_apply, fm_unwrap_check, fm_unwrap_scratch,
+)
+
 from fastmix.kernels import isa as _isa
 from fastmix.packet.geometry import BATCH_MAX, HEADER_SIZE, PAYLOAD_KEY_SIZE, PAYLOAD_TAG_SIZE
 from fastmix.packet.slots import SLOT_COLUMNS
-
-cdef extern from "fm_kernels.h":
-    struct fm_kernels:
-        pass
-
-    void fm_wipe(void *secret, size_t size) nogil
-
-cdef extern from "fm_sphinx.h":
-    struct fm_columns:
-        uint8_t *verdict
-        uint16_t *action
-        uint16_t *next_index
-        double *delay
-        uint8_t *peer_id
-        uint8_t *surb_id
-        uint8_t *tag
-
-    struct fm_unwrap_scratch:
-        pass
-
-    struct fm_unwrap:
-        uint8_t *packets
-        size_t stride
-        size_t payload_size
-        const uint8_t *secret
-        const uint8_t *replay_key
-        fm_columns columns
-        fm_unwrap_scratch *scratch
-
-    void fm_unwrap_check(const fm_kernels *k, const fm_unwrap *u, const uint32_t *slots, size_t n) noexcept nogil
-    void fm_unwrap_apply(const fm_kernels *k, const fm_unwrap *u, const uint32_t *slots, size_t n) noexcept nogil
-    void fm_lioness_encrypt(const fm_kernels *k, uint8_t **blocks, const uint8_t **keys, size_t size, size_t n) noexcept nogil
-    void fm_lioness_decrypt(const fm_kernels *k, uint8_t **blocks, const uint8_t **keys, size_t size, size_t n) noexcept nogil
-    double fm_delay(const fm_kernels *k, const uint8_t *seed) noexcept nogil
 
 COLUMNS = ("verdict", "action", "next_index", "delay", "peer_id", "surb_id", "tag")
 """The slot columns that unwrapping writes, of `fastmix.packet.slots.SLOT_COLUMNS`."""

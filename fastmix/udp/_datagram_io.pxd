@@ -21,11 +21,13 @@ cdef extern from "fm_io.h":
     ctypedef int (*fm_recv_fn)(void *context, fm_received *rows, uint32_t n) noexcept nogil
     ctypedef int (*fm_wait_fn)(void *context, int64_t wait_ns) noexcept nogil
     ctypedef int (*fm_send_fn)(void *context, fm_outgoing *rows, uint32_t n) noexcept nogil
+    ctypedef uint32_t (*fm_kept_fn)(void *context) noexcept nogil
     struct fm_io:
         void *context
         fm_recv_fn recv
         fm_wait_fn wait
         fm_send_fn send
+        fm_kept_fn kept
 
 cdef int refuse_sizes(int row_size, int batch) except -1
 

@@ -75,7 +75,7 @@ cdef class SocketIo(DatagramIo):
         self.row_size, self.ring_size = row_size, batch * row_size
         self.rows = np.zeros((batch, row_size), np.uint8)
         self.ring, self.views = self.rows, [memoryview(row) for row in self.rows]
-        self.io = fm_io(<void *>self, _recv, _wait, _send)
+        self.io = fm_io(<void *>self, _recv, _wait, _send, NULL)
         with contextlib.suppress(OSError):
             sock.setsockopt(SOL_UDP, UDP_GRO, 0)  # a train would not fit a row
 

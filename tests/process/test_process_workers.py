@@ -60,22 +60,22 @@ def test_kill_under_traffic(start) -> None:
         os.kill(pid, signal.SIGKILL)
         frames += node.send(50)
         until(lambda pid=pid: node.child("data") not in (0, pid))
-    node.settle(420)
+    gone = node.flush()
     node.send_frames(frames)
     metrics = settled(node)
     assert (metrics.conservation, metrics.restarts) == (0, 3)
     lost = metrics.dropped["drop_crash"]
     again = metrics.dropped["drop_link_replay"] + metrics.dropped["drop_replay"]
-    assert metrics.crash_uncertain <= lost <= 300
-    assert 420 - lost <= again <= 420, "one that was lost before the window may pass the second time"
-    assert metrics.forwarded == 840 - again - lost
+    assert metrics.crash_uncertain <= lost <= 300 - gone
+    assert 420 - lost - gone <= again <= 420, "one that was lost before the window may pass the second time"
+    assert metrics.forwarded == 840 - gone - again - lost
     assert metrics.forwarded <= len(check_wire(node)) <= metrics.forwarded + metrics.crash_uncertain
     assert node.stop() == 0
 
 
 @pytest.mark.parametrize("place", [1, 3, 4, 5, 6])
 def test_fail_point(start, place) -> None:
-    """Whichever thread passes the place: the law stays exact, and each next one goes on."""
+    """Whichever thread passes the place, and whatever the others do then: the law stays exact, and each next one goes on."""
     node = start(options=TWO, kills=(place, 2, 6), mean_delay_ns=2_000_000)
     while node.log().count("data plane died") < 4:
         node.send(4)
@@ -83,7 +83,6 @@ def test_fail_point(start, place) -> None:
     metrics = until(lambda: (m := node.metrics()) and m.received > 0 and m)
     assert metrics.conservation == 0
     assert metrics.crash_uncertain <= metrics.dropped["drop_crash"]
-    assert place == 6 or metrics.crash_uncertain == 0
     check_wire(node)
     assert "not started again" not in node.log()
 
