@@ -3,7 +3,6 @@
 import ctypes
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,20 +11,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fastmix.bench.cores import PRIORITY, Cores, raise_priority
 from fastmix.bench.neighbours import NODE, Neighbours
 from fastmix.config import MixnodeConfig
 from fastmix.control.ask import ask
-from fastmix.errors import FastmixError, NetworkFailure, ResourceExhausted
+from fastmix.errors import FastmixError, NetworkFailure
+from fastmix.files.temporary import FleetingDirectory
 from fastmix.seam.lifeline import PR_SET_PDEATHSIG
 from fastmix.status import Metrics
 
-SHARED_MEMORY = Path("/dev/shm")
 START_S, DRAIN_S, END_S = 60.0, 1.5, 5.0
 REPLAY_CAPACITY = 8_000_000
 """Packets: more than a node is given in its life here, which is 40 s of work at 150,000 a second."""
+ROOM = 8 * REPLAY_CAPACITY + (32 << 20)
+"""Bytes that a node's directory may come to hold."""
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -119,10 +119,7 @@ class NodeUnderTest:
 @contextmanager
 def running_node(neighbours: Neighbours, settings: Settings, cores: Cores) -> Iterator[NodeUnderTest]:
     """A fresh node on as many cores as it has workers, with a state of its own; gone at the end, with its directory."""
-    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    with TemporaryDirectory(prefix="fastmix-bench-", dir=place) as name:
-        directory = Path(name)
-        check_room(directory)
+    with FleetingDirectory("fastmix-bench-", ROOM) as directory:
         neighbours.new_network(settings.geometry).write(directory / "network")
         (directory / "node.toml").write_text(config_text(settings))
         config = MixnodeConfig.load(directory / "node.toml", settings.profile)
@@ -185,13 +182,6 @@ def launch(
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )  # fmt: skip
     return NodeUnderTest(process, directory, config)
-
-
-def check_room(directory: Path) -> None:
-    """`ResourceExhausted` unless the replay set will fit."""
-    need = 8 * REPLAY_CAPACITY + (32 << 20)
-    if shutil.disk_usage(directory).free < need:
-        raise ResourceExhausted(f"{directory.parent} has not the {need >> 20} MB that a node's replay set needs: make room there")
 
 
 def children(pid: int) -> list[int]:

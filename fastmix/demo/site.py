@@ -1,10 +1,6 @@
 """Where the demo lives: a private directory with a network file, fresh keys, and a configuration for each node."""
 
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +8,7 @@ from typing import Self
 
 from fastmix.demo.options import DemoOptions
 from fastmix.errors import ResourceExhausted
+from fastmix.files.temporary import FleetingDirectory
 from fastmix.network import Network, NetworkClient
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.plan import NetworkPlan, plan_network
@@ -29,14 +26,10 @@ PACKETS_PER_MESSAGE = 9
 BYTES_PER_PACKET = 900
 ROOM = 24 << 20
 """Bytes that the directory needs beside replay sets and file."""
-SHARED_MEMORY = Path("/dev/shm")
-"""A tmpfs on nearly every Linux: keys and replay sets never reach a disk there."""
 PRIORITY_RULES = (
     '[[mixing.classes]]\nstrategy = "poisson"\n'
     '[[mixing.classes]]\nstrategy = "timed"\noptions = { interval = "60ms" }\nmax_latency = "250ms"\n'
 )
-CLEANER = """trap '' INT TERM HUP; read -r word; rm -rf -- "$1"; [ "$word" ] || { sleep 3; rm -rf -- "$1"; }"""
-"""Waits until the demo says a word or is gone, by whatever end; then removes the directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +49,17 @@ class Site:
         self.options, self._relayed = options, relayed
 
     def __enter__(self) -> Self:
-        self.directory = make_directory(room(self.options))
-        self._cleaner = subprocess.Popen(
-            ["/bin/sh", "-c", CLEANER, "sh", str(self.directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._fleeting = FleetingDirectory("fastmix-demo-", room(self.options))
+        self.directory = self._fleeting.__enter__()
         try:
             self._furnish()
         except BaseException:
-            self.close()
+            self.__exit__(None, None, None)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Removes everything."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        assert self._cleaner.stdin is not None
-        self._cleaner.stdin.write(b"done\n")
-        self._cleaner.stdin.close()
-        try:
-            self._cleaner.wait(5)
-        except subprocess.TimeoutExpired:
-            self._cleaner.send_signal(signal.SIGKILL)
-            self._cleaner.wait()
+        self._fleeting.__exit__(kind, error, trace)
 
     def _furnish(self) -> None:
         ports = free_ports(LAYERS * WIDTH + len(self._relayed))
@@ -155,21 +130,6 @@ def room(options: DemoOptions) -> int:
     """Bytes that the directory may come to hold."""
     received = options.file.stat().st_size if options.file is not None else 0
     return LAYERS * WIDTH * REPLAY_BYTES * replay_capacity(options) + received + ROOM
-
-
-def make_directory(size: int) -> Path:
-    """A new directory of this user alone with room for `size` bytes, in memory where there is that much.
-
-    `ResourceExhausted` if there is none.
-    """
-    problem = f"{size >> 20} MB are not free"
-    for place in (SHARED_MEMORY, Path(tempfile.gettempdir())):
-        try:
-            if shutil.disk_usage(place).free >= size:
-                return Path(tempfile.mkdtemp(prefix="fastmix-demo-", dir=place))
-        except OSError as error:
-            problem = error.strerror or str(error)
-    raise ResourceExhausted(f"no temporary directory can be made ({problem}): set TMPDIR to a directory with room")
 
 
 def free_ports(n: int) -> list[int]:
