@@ -1,8 +1,13 @@
 """`fastmix doctor`: this machine, looked over."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastmix.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from fastmix.config import MixnodeConfig
+    from fastmix.tune.doctor import Caution
 
 
 def doctor(
@@ -38,14 +43,26 @@ def doctor(
     from fastmix.tune.doctor import look_over
 
     report = look_over(wanted, node, Host(only=interface))
+    cautions = [*report.warnings, *(replay_cautions(node) if node else [])]
     if json:
-        warnings = [{"problem": each.problem, "remedy": each.remedy} for each in report.warnings]
+        warnings = [{"problem": each.problem, "remedy": each.remedy} for each in cautions]
         numbers = {"isa": report.isa, "core_ghz": report.core_ghz, "unwraps_per_s": report.unwraps_per_s}
         print_json({**numbers, "facts": dict(report.facts), "warnings": warnings})
         return int(bool(warnings))
     print_table(report.facts.items(), wrap=True)
     print()
-    for each in report.warnings:
+    for each in cautions:
         print(f"! {each.problem}\n  remedy: {each.remedy}")
-    print(f"Warnings: {len(report.warnings)}" if report.warnings else "Nothing to warn of.")
-    return int(bool(report.warnings))
+    print(f"Warnings: {len(cautions)}" if cautions else "Nothing to warn of.")
+    return int(bool(cautions))
+
+
+def replay_cautions(node: "MixnodeConfig") -> "list[Caution]":
+    """Whether the node's replay set, where it has one, was made for another capacity: then it does not start."""
+    from fastmix.dataplane.replay_set import misfit, path_of
+    from fastmix.network import Network
+    from fastmix.tune.doctor import Caution
+
+    public = Network.load(node.network).node(node.number).sphinx_public
+    problem = misfit(path_of(node.state_dir, public), node.replay_capacity)
+    return [Caution(*problem)] if problem else []

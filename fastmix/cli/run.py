@@ -22,8 +22,8 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     profile
         A profile whose settings lie under those of the configuration: a name of `fastmix tune list`, or a file.
     check
-        Only check the configuration, the network file, and the secrets that the node reads; show where each setting that is not
-        a default comes from.
+        Only check the configuration, the network file, the secrets that the node reads, and the size of its replay set; show
+        where each setting that is not a default comes from.
     """
     from fastmix.config import MixnodeConfig
     from fastmix.process.environment import use_kernels
@@ -50,6 +50,7 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
 def check_files(config: "MixnodeConfig", path: Path) -> None:
     """Reads all that the node will read; `ConfigError` names what is wrong. The secret must be that of the node's public key."""
     from fastmix.cli.keys import x25519_public
+    from fastmix.dataplane.replay_set import check_fit, path_of
     from fastmix.errors import ConfigError
     from fastmix.files.secret import read_secret
     from fastmix.kernels.isa import active
@@ -67,6 +68,7 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
             f"{path}: secret_file {config.secret_file} is not that of node {node.number}: its public key is {public.hex()}, "
             f"but {config.network} has {node.sphinx_public.hex()}: name the right file, or correct sphinx_public"
         )
+    check_fit(path_of(config.state_dir, public), config.replay_capacity)
     n_classes = len(config.mixing.classes)
     if n_classes > network.classes:
         raise ConfigError(

@@ -56,14 +56,36 @@ def marker_of(secret_file: Path) -> Path:
     return secret_file.with_name(f"{secret_file.name}.replay")
 
 
-def wrong_size(path: Path, capacity: int, found: int) -> ConfigError:
-    """The set was made for another capacity, which is told."""
+def path_of(state_dir: Path, public: bytes) -> Path:
+    """The file of the mix key with that public half."""
+    return state_dir / f"replay-{hashlib.sha256(public).hexdigest()[:16]}"
+
+
+def file_size(capacity: int) -> int:
+    """Bytes of a file for so many tags."""
+    return HEADER_SIZE + line_count(capacity) * LINE * 4
+
+
+def misfit(path: Path, capacity: int) -> tuple[str, str] | None:
+    """Problem and remedy where that file was made for another capacity; None where it fits, or is not to be seen."""
+    try:
+        found = path.stat().st_size
+    except OSError:
+        return None
+    if found == file_size(capacity):
+        return None
     n_lines = (found - HEADER_SIZE) // (LINE * 4)
-    old = int((n_lines - 1) * LINE * LOAD)
-    return ConfigError(
-        f"replay_capacity {capacity} does not fit {path}, which was made for {old}: write replay_capacity = {old} into the "
-        "node's configuration, which lies over any profile, or give the node a new key"
+    old = max(int((n_lines - 1) * LINE * LOAD), 0)
+    return (
+        f"replay_capacity {capacity} does not fit {path}, which was made for {old}",
+        f"write replay_capacity = {old} into the node's configuration, which lies over any profile, or give the node a new key",
     )
+
+
+def check_fit(path: Path, capacity: int) -> None:
+    """`ConfigError` where that file was made for another capacity."""
+    if problem := misfit(path, capacity):
+        raise ConfigError(": ".join(problem))
 
 
 def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path) -> ReplaySet:
@@ -72,8 +94,7 @@ def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path)
     Raises `CryptoError` where the key has been used with a set that is not there, `ResourceExhausted` where the file system
     has no room, `ConfigError` where the file is not one of this capacity or not private.
     """
-    path = state_dir / f"replay-{hashlib.sha256(public).hexdigest()[:16]}"
-    size = HEADER_SIZE + line_count(capacity) * LINE * 4
+    path, size = path_of(state_dir, public), file_size(capacity)
     known = read_marker(marker)
     try:
         fd = open_private(path)
@@ -85,8 +106,7 @@ def open_replay_set(state_dir: Path, public: bytes, capacity: int, marker: Path)
     try:
         if os.pread(fd, len(MAGIC), 0) != MAGIC:
             raise lost(path, marker)
-        if (found := os.fstat(fd).st_size) != size:
-            raise wrong_size(path, capacity, found)
+        check_fit(path, capacity)
         shared = mmap.mmap(fd, size)
     finally:
         os.close(fd)

@@ -12,6 +12,7 @@ import pytest
 from node_command import refused, write_config
 from real_node import AT_ONCE, ROOT, free_port
 
+from fastmix.cli.main import main
 from fastmix.links.reservations import BLOCK
 
 
@@ -48,6 +49,24 @@ def test_a_start_that_fails_wastes_no_counter(start) -> None:
     assert "replay_capacity 200000 does not fit" in node.log()
     assert "write replay_capacity = 100000 into the node's configuration" in node.log()
     assert next_numbers(node) == before
+
+
+def test_a_replay_set_of_another_capacity_is_seen_before_a_start(start, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the words of the start itself."""
+    node = start()
+    assert node.stop() == 0
+    assert main(["run", "--check", str(write_config(node))]) == 0
+    config = str(write_config(node, replay_capacity="200000"))
+    said = refused(Path(config))
+    assert "replay_capacity 200000 does not fit" in said
+    assert "which was made for 100000: write replay_capacity = 100000" in said
+    capsys.readouterr()
+    assert main(["run", "--check", config]) == 2
+    told = capsys.readouterr().err
+    assert told in said
+    assert main(["doctor", "--json", config]) == 1
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert f"fastmix: {warnings[-1]['problem']}: {warnings[-1]['remedy']}\n" == told
 
 
 def test_a_second_node_in_the_same_directory(start) -> None:
