@@ -107,6 +107,17 @@ class Metrics:
         came = sum(counters[name] for name in COUNTED_IN)
         return came - sum(counters[name] for name in COUNTED_OUT) - self.dropped_total
 
+    @property
+    def account(self) -> str:
+        """The conservation law in numbers: `5 received + 2 originated = 4 forwarded + 2 delivered + 0 absorbed + 1 dropped`. With
+        what is still in the node, and with what is missing, where there is any.
+        """
+        went = {"forwarded": self.forwarded, "delivered": self.delivered, "absorbed": self.absorbed_cover}
+        went |= {name: n for name, n in (("pooled", self.pooled), ("in stage", self.in_stage)) if n}
+        went |= {"dropped": self.dropped_total} | ({"missing": self.conservation} if self.conservation else {})
+        told = " + ".join(f"{n} {name}" for name, n in went.items())
+        return f"{self.received} received + {self.originated} originated = {told}"
+
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`: the counters, `dropped` without zeros, and `conservation` ("exact" or the difference)."""
         dropped = {reason: n for reason, n in sorted(self.dropped.items()) if n}

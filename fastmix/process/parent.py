@@ -272,7 +272,7 @@ class Parent:
         """The last counters, for whoever asks after the end."""
         metrics = metrics_of(CounterPage(self.page.bytes("counters")).read())
         last = {**metrics.counters, "dropped": metrics.dropped, "unwraps_per_s": int(self.page["process"]["unwraps_per_s"][0])}
-        log.info("ended: %d received, %d forwarded, %d dropped", metrics.received, metrics.forwarded, metrics.dropped_total)
+        log.info("ended: %s", metrics.account)
         try:
             write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")
         except OSError as error:

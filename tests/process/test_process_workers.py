@@ -98,7 +98,7 @@ def test_drain(start) -> None:
     node.send_frames(late)
     assert node.ended() == 0
     assert len(check_wire(node)) == 80
-    assert "ended: 100 received, 80 forwarded, 20 dropped" in node.log()
+    assert "ended: 100 received + 0 originated = 80 forwarded + 0 delivered + 0 absorbed + 20 dropped" in node.log()
 
 
 def test_placement(start) -> None:
