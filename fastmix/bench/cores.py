@@ -45,7 +45,7 @@ def quiet_process() -> Iterator[Cores]:
     cores = Cores(min(before), tuple(sorted(before)))
     nice, group_nice = os.getpriority(os.PRIO_PROCESS, 0), session_priority()
     raise_priority(PRIORITY, PRIORITY)
-    set_timer_slack(1_000)
+    slack_ns = set_timer_slack(1_000)
     os.sched_setaffinity(0, {cores.load})
     gc.disable()
     handlers = [signal.signal(each, lambda number, _frame: sys.exit(128 + number)) for each in ENDINGS]
@@ -55,7 +55,7 @@ def quiet_process() -> Iterator[Cores]:
         for each, handler in zip(ENDINGS, handlers, strict=True):
             signal.signal(each, handler)
         gc.enable()
-        set_timer_slack(50_000)
+        set_timer_slack(slack_ns)
         os.sched_setaffinity(0, before)
         raise_priority(nice, group_nice)
 

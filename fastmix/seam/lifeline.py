@@ -8,7 +8,7 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_SET_TIMERSLACK = 29
+PR_SET_TIMERSLACK, PR_GET_TIMERSLACK = 29, 30
 
 
 def set_lifeline(parent_pid: int) -> None:
@@ -26,9 +26,12 @@ def end_at_once() -> None:
         signal.signal(number, lambda number, _frame: os._exit(128 + number))
 
 
-def set_timer_slack(slack_ns: int) -> None:
-    """How late the kernel may end a sleep of this process to join it with others."""
-    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, slack_ns, 0, 0, 0)
+def set_timer_slack(slack_ns: int) -> int:
+    """How late the kernel may end a sleep of this thread to join it with others. Returns what it was before, in ns."""
+    libc = ctypes.CDLL(None)
+    before = int(libc.prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0))
+    libc.prctl(PR_SET_TIMERSLACK, slack_ns, 0, 0, 0)
+    return before
 
 
 def keep_unseen() -> None:

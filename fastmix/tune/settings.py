@@ -11,7 +11,6 @@
 | `process.timer_slack` (ns), `limit.memlock` (bytes), `limit.nofile` | of the process that asks |
 """
 
-import ctypes
 import errno
 import re
 from abc import ABC, abstractmethod
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from fastmix.errors import ConfigError
 from fastmix.files.toml import suggestion
 from fastmix.profile import HostWish
+from fastmix.seam.lifeline import set_timer_slack
 from fastmix.tune import ethtool
 from fastmix.tune.host import Host
 
@@ -28,7 +28,6 @@ OFFLOAD = re.compile(r"interface\.offload\.([a-z0-9_-]+)")
 ABSENT = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP, errno.ENXIO)
 """Errors of a setting that this machine has not."""
 CAP_IPC_LOCK = 14
-PR_SET_TIMERSLACK, PR_GET_TIMERSLACK = 29, 30
 QUEUE = re.compile(r"rx|input|queue|comp", re.IGNORECASE)
 """In the name of an interrupt that brings packets."""
 
@@ -184,12 +183,8 @@ class TimerSlack(Setting):
 
     def read(self, host: Host, place: str) -> str:
         """Asks, and puts it back."""
-        libc = ctypes.CDLL(None)
-        before = libc.prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
-        libc.prctl(PR_SET_TIMERSLACK, 1_000, 0, 0, 0)
-        found = libc.prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
-        libc.prctl(PR_SET_TIMERSLACK, before, 0, 0, 0)
-        return str(found)
+        before = set_timer_slack(1_000)
+        return str(set_timer_slack(before))
 
 
 SETTINGS: dict[str, Setting] = {

@@ -27,6 +27,7 @@ from fastmix.bench.table import CONFIGURATIONS
 from fastmix.bench.under_test import Memory, Settings, children, memory_of, part_of
 from fastmix.cli.main import main
 from fastmix.errors import ConfigError
+from fastmix.seam.lifeline import set_timer_slack
 from fastmix.udp import backends
 
 ROOT = Path(__file__).parent.parent.parent
@@ -239,6 +240,19 @@ def test_memory_is_told_apart() -> None:
     mine = memory_of([os.getpid()], "/nowhere")
     assert mine.own is None or 0 < mine.own < mine.rss
     assert memory_of([0x7FFFFFFF], "/nowhere").rss == 0
+
+
+def test_the_process_is_as_before_when_it_was_measured() -> None:
+    """Also where it had been set to something unusual."""
+    usual_ns, affinity = set_timer_slack(77_000), os.sched_getaffinity(0)
+    try:
+        with cores.quiet_process() as found:
+            assert os.sched_getaffinity(0) == {found.load}
+            assert set_timer_slack(1_000) == 1_000
+        assert os.sched_getaffinity(0) == affinity
+        assert set_timer_slack(usual_ns) == 77_000
+    finally:
+        set_timer_slack(usual_ns)
 
 
 def test_one_core_is_too_few() -> None:
