@@ -26,6 +26,8 @@ COMMANDS = [
     ["network"],
     ["network", "check"],
     ["explain"],
+    ["bench"],
+    ["bench", "node"],
     ["completion"],
     ["tune"],
     ["tune", "apply"],
@@ -69,6 +71,23 @@ def test_help_everywhere(command: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: fastmix" + "".join(f" {name}" for name in command))
     assert "Exit codes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("node", ["--geometry", "--workers", "--io", "--profile", "--traffic", "--json", "--html", "--quick"]),
+        ("latency", ["--geometry", "--workers", "--io", "--profile", "--traffic", "--json", "--html", "--quick"]),
+        ("memory", ["--geometry", "--workers", "--io", "--profile", "--json", "--html"]),
+        ("table", ["--json", "--html", "--quick"]),
+        ("kernels", ["--isa", "--json", "--html", "--quick"]),
+    ],
+)
+def test_options_that_commands_share_are_documented_in_each(command: str, options: list[str]) -> None:
+    rows = [line.strip("│ ").split() for line in fastmix("bench", command, "--help").stdout.splitlines()]
+    documented = {row[0]: row[1:] for row in rows if row and row[0].startswith("--")}
+    assert list(documented) == options
+    assert all(len(words) >= 4 for words in documented.values())
 
 
 def test_no_arguments_show_the_commands() -> None:
