@@ -17,6 +17,9 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Runs one command line (by default that of the process); returns its exit code."""
+    if not has_output():
+        print("fastmix: the standard output is closed: open it, or send it to /dev/null", file=sys.stderr)
+        return FAILED
     try:
         return _run(sys.argv[1:] if tokens is None else list(tokens))
     except KeyboardInterrupt:
@@ -26,6 +29,17 @@ def main(tokens: Sequence[str] | None = None) -> int:
             print(f"fastmix: the output cannot be written: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def has_output() -> bool:
+    """Whether the process has a standard output. Each of the three that was closed when it started is /dev/null from now on:
+    the next file or socket would get its number, and what is printed.
+    """
+    found = sys.stdout is not None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (for the life of the process)
+    return found
 
 
 def _run(tokens: list[str]) -> int:

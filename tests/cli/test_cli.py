@@ -226,6 +226,28 @@ def test_closed_pipe_is_no_error() -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize(
+    "words", ["tune list --json", "explain drop_mac", "--help", "--version", "run none.toml", "status .", ""]
+)
+def test_a_closed_output_is_one_message(words: str, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for closed, told in ((">&-", "fastmix: the standard output is closed: open it, or send it to /dev/null\n"), (">&- 2>&-", "")):
+        script = f"{sys.executable} -m fastmix {words} {closed}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
+
+def test_closed_input_and_complaints_do_no_harm() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        script = f"{sys.executable} -m fastmix explain drop_mac {closed}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
+        assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "drop_mac", "")
+    script = f"{sys.executable} -m fastmix explain drop_mca 2>&-"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_ctrl_c_is_a_clean_end(tmp_path: Path) -> None:
     """A command that waits (for a pipe that nobody writes) ends with 130 and says nothing."""
     os.mkfifo(tmp_path / "waits")
