@@ -16,6 +16,7 @@ Every wrong value is a `ConfigError` that names file and line (where there is a 
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -277,16 +278,16 @@ class MixnodeConfig(_Config):
         return self._profile
 
     @property
-    def settings(self) -> dict[str, tuple[str, str]]:
-        """Every setting's whole name: its value as a text, and where it comes from: `file`, `profile NAME` or `default`."""
+    def settings(self) -> dict[str, tuple[object, str]]:
+        """Every setting's whole name: its value as JSON has it, texts as in the file ("200us"), None where there is none; and where
+        it comes from: `file`, `profile NAME` or `default`.
+        """
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "mixing"}
         values |= {f"mixing.{name}": getattr(self.mixing, name) for name in MixingConfig.model_fields}
         said = self.model_fields_set | {f"mixing.{name}" for name in self.mixing.model_fields_set}
         return {
             name: (
-                format_duration(value)
-                if isinstance(value, timedelta)
-                else str(list(value) if isinstance(value, tuple) else value),
+                _plain(value),
                 f"profile {self._profile}" if name in self._from_profile else "file" if name in said else "default",
             )
             for name, value in values.items()
@@ -301,6 +302,21 @@ class MixnodeConfig(_Config):
         """The longest drain in ns, for a network of that mean delay."""
         least = 10 * mean_delay_ns + duration_ns(self.mixing.max_latency) + mean_delay_ns // TICK_SHARE
         return max(least, duration_ns(self.drain_timeout or timedelta(0)))
+
+
+def _plain(value: object) -> object:
+    """A value as JSON and the file have it; a program's own objects by their names."""
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and isfinite(value)):
+        return value
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, _Config):
+        value = {name: getattr(value, name) for name in type(value).model_fields if getattr(value, name) is not None}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    return str(value)
 
 
 def _place(file: TomlFile, profile: Profile | None, key: Key) -> str:

@@ -1,7 +1,9 @@
 """A node's configuration: what a file and the constructor accept, and that wrong values name file, line, key and remedy."""
 
+import json
 import pickle
 import re
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from fastmix.config import STRATEGIES, ClassConfig, MixingConfig, MixnodeConfig
 from fastmix.errors import ConfigError
 from fastmix.files.durations import duration_ns, format_duration, parse_duration
+from fastmix.files.toml import toml_text
 from fastmix.mixing import registry
 from fastmix.mixing.limits import MixingLimits
 from fastmix.mixing.registry import resolve
@@ -165,6 +168,28 @@ def test_wrong_arguments_of_the_constructor() -> None:
         MixingConfig(max_latency=timedelta(seconds=-1))
     with pytest.raises(ConfigError, match="a class cannot have strategy"):
         ClassConfig(strategy="priority")
+
+
+def test_settings_are_values_of_json_and_of_the_file(tmp_path: Path) -> None:
+    classes = '[[mixing.classes]]\n[[mixing.classes]]\nstrategy = "timed"\nmax_latency = "20ms"\noptions = { interval = "9ms" }\n'
+    text = GOOD.replace('"adaptive"', '"priority"').replace("number = 7", "number = 7\nworkers = 2\ncores = [0, 3]") + classes
+    settings = {name: value for name, (value, _) in load(tmp_path, text).settings.items()}
+    assert json.loads(json.dumps(settings)) == settings
+    assert (settings["number"], settings["cores"], settings["allow_swap"]) == (7, [0, 3], True)
+    assert (settings["nap"], settings["drain_timeout"], settings["mixing.max_latency"]) == ("200us", "2s", "250ms")
+    timed = {"strategy": "timed", "max_latency": "20ms", "options": {"interval": "9ms"}}
+    assert settings["mixing.classes"] == [{"strategy": "poisson", "options": {}}, timed]
+    told = {name: toml_text(value) for name, value in settings.items()}
+    assert (told["allow_swap"], told["cores"], told["nap"], told["isa"]) == ("true", "[0, 3]", '"200us"', '"auto"')
+    assert toml_text(None) == "not set"
+    assert all(tomllib.loads(f"x = {told[name]}")["x"] == value for name, value in settings.items() if value is not None)
+    assert MixnodeConfig(**NEEDED).settings["drain_timeout"] == (None, "default")
+    assert MixnodeConfig(**NEEDED, mixing=MixingConfig(strategy=dict)).settings["mixing.strategy"][0] == "<class 'dict'>"
+
+
+def test_texts_of_toml_are_read_back() -> None:
+    for value in ('say "no"\n\\', "é", {"a b": 1, "c": [True, 0.5, {}]}, [], -3):
+        assert tomllib.loads(f"x = {toml_text(value)}")["x"] == value
 
 
 @pytest.mark.parametrize("text", ["0ms", "1us", "1500us", "250ms", "90s", "10min", "36h", "30d"])

@@ -63,9 +63,9 @@ def test_the_file_lies_over_the_profile(tmp_path: Path) -> None:
     path = written(tmp_path / "node.toml", NODE + "receive_buffer = 70000\n[mixing]\nfloor = 3\n")
     config = MixnodeConfig.load(path, "optimized")
     settings = pickle.loads(pickle.dumps(config)).settings
-    assert settings["receive_buffer"] == ("70000", "file")
-    assert settings["mixing.floor"] == ("3", "file")
-    assert settings["mixing.max_batch_size"] == ("384", "profile optimized")
+    assert settings["receive_buffer"] == (70000, "file")
+    assert settings["mixing.floor"] == (3, "file")
+    assert settings["mixing.max_batch_size"] == (384, "profile optimized")
     assert settings["mixing.max_latency"] == ("500ms", "default")
     assert (config.profile, MixnodeConfig.load(path).profile) == ("optimized", "")
 

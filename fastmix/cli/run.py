@@ -26,6 +26,7 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
         where each setting that is not a default comes from.
     """
     from fastmix.config import MixnodeConfig
+    from fastmix.files.toml import toml_text
     from fastmix.process.environment import use_kernels
 
     loaded = MixnodeConfig.load(config, profile)
@@ -33,7 +34,8 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     check_files(loaded, config)
     if check:
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
-        print_table([(name, source, value) for name, (value, source) in loaded.settings.items() if source != "default"])
+        rows = [(name, source, toml_text(value)) for name, (value, source) in loaded.settings.items() if source != "default"]
+        print_table(rows)
         return 0
     from fastmix.files.addresses import format_address
     from fastmix.seam.lifeline import end_at_once

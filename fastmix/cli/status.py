@@ -7,6 +7,7 @@ from typing import Any
 from fastmix.cli.output import print_json, print_table
 from fastmix.control.ask import ask
 from fastmix.errors import ConfigError
+from fastmix.files.toml import toml_text
 from fastmix.status import Metrics
 
 
@@ -33,12 +34,12 @@ def status(node: Path, /, *, settings: bool = False, json: bool = False) -> None
     print_table([(name.replace("_", " "), value) for name, value in rows(told, metrics)])
 
 
-def show_settings(found: dict[str, dict[str, str]], json: bool) -> None:
-    """Name, value and origin of each setting."""
+def show_settings(found: dict[str, dict[str, Any]], json: bool) -> None:
+    """Name, origin and value of each setting, in the words of a configuration file."""
     if json:
         print_json(found)
     else:
-        print_table([(name, one["from"], one["value"]) for name, one in found.items()])
+        print_table([(name, one["from"], toml_text(one["value"])) for name, one in found.items()])
 
 
 def state_dir_of(config: Path) -> Path:

@@ -5,6 +5,8 @@ library's parser keeps no line numbers, so `TomlFile.line` finds them with a sec
 """
 
 import difflib
+import json
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +27,8 @@ _KINDS = {
     dict: "a table",
 }
 _SHOWN_MAX = 80
+_BARE = re.compile("[A-Za-z0-9_-]+")
+"""A key that needs no quotes."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -44,6 +48,18 @@ def key_name(key: Key) -> str:
     """`("node", 1, "layer")` as `node[1].layer`."""
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
     return name.removeprefix(".")
+
+
+def toml_text(value: object) -> str:
+    """A value of JSON's kinds in the words of a TOML file: `true`, `[0, 1]`, `"200us"`, `{ floor = 3 }`; None is `not set`."""
+    if value is None:
+        return "not set"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_text, value))}]"
+    if isinstance(value, dict):
+        pairs = [f"{name if _BARE.fullmatch(name) else toml_text(name)} = {toml_text(one)}" for name, one in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 class TomlFile:

@@ -46,8 +46,11 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
         assert told["status"]["unwraps_per_s"] == told["metrics"]["unwraps_per_s"] > 500
         assert (told["status"]["isa"], told["status"]["profile"], told["status"]["load_percent"]) == ("portable", profile, 0.0)
         settings = json.loads(fastmix("status", config, "--settings", "--json").stdout)
-        assert settings["pool_slots"] == {"value": "4096", "from": "profile small-host"}
-        assert settings["number"] == {"value": "0", "from": "file"}
+        assert settings["pool_slots"] == {"value": 4096, "from": "profile small-host"}
+        assert settings["number"] == {"value": 0, "from": "file"}
+        assert [settings[name]["value"] for name in ("cores", "nap", "allow_swap", "listen_addr")] == [[], "1ms", False, None]
+        rows = {line.split()[0]: line.split()[-1] for line in fastmix("status", config, "--settings").stdout.splitlines()}
+        assert (rows["cores"], rows["nap"], rows["allow_swap"], rows["listen_addr"]) == ("[]", '"1ms"', "false", "set")
         assert fastmix("status", net / "state-0").stdout.split()[-2:] == ["conservation", "exact"]
     finally:
         node.terminate()
