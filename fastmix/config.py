@@ -279,8 +279,8 @@ class MixnodeConfig(_Config):
 
     @property
     def settings(self) -> dict[str, tuple[object, str]]:
-        """Every setting's whole name: its value as JSON has it, texts as in the file ("200us"), None where there is none; and where
-        it comes from: `file`, `profile NAME` or `default`.
+        """Every setting's whole name: its value as JSON has it, texts as in the file ("200us"), None where there is none; and
+        where it comes from: `file`, `profile NAME` or `default`.
         """
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "mixing"}
         values |= {f"mixing.{name}": getattr(self.mixing, name) for name in MixingConfig.model_fields}
