@@ -53,7 +53,7 @@ def _read_duration(value: object) -> object:
         except ValueError as error:
             raise _refuse(str(error)) from None
     if not isinstance(value, timedelta):
-        raise _refuse('is not a duration: use a timedelta, or a text such as "250ms"')
+        raise _refuse('is not a duration: write a number and a unit in quotes, such as "250ms"')
     if value < timedelta(0):
         raise _refuse("is negative: a duration is 0 or more")
     return value
@@ -355,9 +355,38 @@ def _problem(detail: ErrorDetails, model: type[_Config]) -> str:
     if kind == "missing":
         return f"is missing: add it. {model.model_fields[str(detail['loc'][-1])].description}"
     message = detail["msg"]
-    if isinstance(value, (Mapping, _Config)):
+    if isinstance(value, (Mapping, _Config)) and kind == "fastmix":
         return message
-    return f"{shown(value)} {message}" if kind == "fastmix" else f"{shown(value)}: {message[:1].lower()}{message[1:]}"
+    return f"{shown(value)} {message if kind == 'fastmix' else _in_our_words(detail)}"
+
+
+KINDS = {
+    "int": "is not a whole number: write it without quotes, such as 4",
+    "bool": "is neither true nor false: write one of the two, without quotes",
+    "string": 'is not a text: write it in quotes, such as "mix-7"',
+    "tuple": "is not an array: write one such as [0, 1]",
+    "dict": 'is not a table: write one such as { interval = "60ms" }',
+    "model": "is not a table: write its settings under a header of their own",
+}
+"""What is expected instead of a value of the wrong kind. `model`: also an entry of [[mixing.classes]]."""
+
+
+def _in_our_words(detail: ErrorDetails) -> str:
+    """Why a value is refused by its kind or its range, and what is expected."""
+    kind, _, why = detail["type"].partition("_")
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "literal_error":
+            return f"is not a choice: write {context['expected'].replace(chr(39), chr(34))}"
+        case "greater_than_equal":
+            return f"is too small: write {context['ge']} or more"
+        case "less_than_equal":
+            return f"is too large: write {context['le']} or less"
+        case "less_than":
+            return f"is too large: write {context['lt'] - 1} or less"
+        case "string_too_short" | "string_too_long":
+            return "has the wrong length: write " + ("at least one character" if why == "too_short" else "fewer characters")
+    return KINDS.get(kind) or f"is refused: {detail['msg']}"
 
 
 def _model_at(model: type[_Config], key: Key) -> type[_Config]:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 
 @Parameter(name="*")
@@ -14,10 +15,10 @@ class NodeOptions:
 
     geometry: Literal["wan", "jumbo"] = "wan"
     """Packet sizes."""
-    workers: int | None = None
+    workers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=16))] = None
     """Worker threads. By default what the profile says, or 1."""
-    io: str | None = None
-    """The node's I/O: auto, mmsg, gso or socket. By default what the profile says."""
+    io: Literal["auto", "gso", "mmsg", "socket"] | None = None
+    """The node's I/O. By default what the profile says."""
     profile: str | None = None
     """A profile for the node, as of `fastmix run --profile`."""
 
