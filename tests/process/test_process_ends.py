@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from node_command import fastmix_run, refused, write_config
+from node_command import fastmix_run, fastmix_run_begun, refused, write_config
 from real_node import group_members, port_is_bound, until
 
 from fastmix.control.ask import LAST_METRICS
@@ -153,10 +153,10 @@ def test_what_a_restart_would_not_mend(start) -> None:
     assert "Traceback" not in node.log()
 
 
-@pytest.mark.parametrize("delay_s", [0.05, 0.3, 0.7, 1.2, 1.6, 2.0, 2.6])
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.05, 0.3, 0.7, 1.2, 1.6, 2.0, 2.6])
 def test_interrupted_while_it_starts(planned, delay_s) -> None:
     """Ctrl-C at any moment, as a terminal sends it: to all processes. No orphan, no traceback, no memory, no socket."""
-    process = fastmix_run(write_config(planned))
+    process = fastmix_run_begun(write_config(planned))
     time.sleep(delay_s)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=20)

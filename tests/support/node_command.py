@@ -31,6 +31,19 @@ def fastmix_run(path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([*FASTMIX, str(path)], stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
 
 
+def fastmix_run_begun(path: Path) -> subprocess.Popen[str]:
+    """The same, when the interpreter has started: it would answer Ctrl-C during its own imports with a traceback of its own."""
+    begun = "import os, sys; os.write(1, b'.'); from fastmix.cli.main import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", begun, "run", str(path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.read(1) == "."
+    return process
+
+
 def refused(path: Path) -> str:
     """What `fastmix run` says when it must not start."""
     process = fastmix_run(path)
