@@ -111,8 +111,8 @@ def test_errors_name_the_file_that_holds_the_value(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         MixnodeConfig.load(node, mine)
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith(f"{node}:5: pool_slots: 1:")
-    assert lines[1].startswith(f"{mine}: node: receive_buffer: 1:")
+    assert lines[0].startswith(f"{node}:5: pool_slots: 1 is too small: write 64 or more")
+    assert lines[1].startswith(f"{mine}: node: receive_buffer: 1 is too small: write 65536 or more")
 
 
 def test_an_installed_package_brings_its_profiles(tmp_path: Path) -> None:
