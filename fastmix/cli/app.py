@@ -32,7 +32,12 @@ bench.command("fastmix.cli.bench:memory", name="memory", help="What a node holds
 tune = App(name="tune", help="Compare this machine with a profile, change it, put it back, or find a profile for it.")
 tune.command("fastmix.cli.tune:list_", name="list", help="List the profiles.")
 tune.command("fastmix.cli.tune:show", name="show", help="Show a profile: what it sets, what it wants of the host, and why.")
-tune.command("fastmix.cli.tune:check", name="check", help="Compare this host with a profile; exit code 1 if they differ.")
+tune.command(
+    "fastmix.cli.tune:check",
+    name="check",
+    help="Compare this host with a profile; exit code 1 if they differ.",
+    usage="Usage: fastmix tune check [OPTIONS] [NAME]",  # here and below: by itself it would say [ARGS]
+)
 tune.command("fastmix.cli.tune:apply", name="apply", help="Set this host as a profile wants it, and record the old values.")
 tune.command("fastmix.cli.tune:revert", name="revert", help="Put back the values that `apply` has recorded.")
 tune.command("fastmix.cli.tune_auto:auto", name="auto", help="Measure this machine for a moment and propose a profile.")
@@ -45,7 +50,15 @@ app.command(keys)
 app.command(network)
 app.command(tune)
 app.command(
-    "fastmix.cli.doctor:doctor", name="doctor", help="Look this machine over: what it can do, what slows a node, remedies."
+    "fastmix.cli.doctor:doctor",
+    name="doctor",
+    help="Look this machine over: what it can do, what slows a node, remedies.",
+    usage="Usage: fastmix doctor [OPTIONS] [CONFIG]",
 )
-app.command("fastmix.cli.explain:explain", name="explain", help="Say what a verdict means, such as drop_mac.")
+app.command(
+    "fastmix.cli.explain:explain",
+    name="explain",
+    help="Say what a verdict means, such as drop_mac.",
+    usage="Usage: fastmix explain [OPTIONS] [VERDICT]",
+)
 app.command("fastmix.cli.completion:completion", name="completion", help="Print the completion script of a shell.")

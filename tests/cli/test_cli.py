@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -9,31 +10,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
+from fastmix.cli.app import app
 from fastmix.network import Network, NetworkClient, NetworkLink, Node
 from fastmix.packet.geometry import WAN
 from fastmix.packet.verdict import Verdict
 from fastmix.reference.x25519 import x25519
 
 PEER = bytes(range(32))
-COMMANDS = [
-    [],
-    ["demo"],
-    ["run"],
-    ["keys"],
-    ["keys", "new"],
-    ["keys", "show"],
-    ["network"],
-    ["network", "check"],
-    ["explain"],
-    ["bench"],
-    ["bench", "node"],
-    ["completion"],
-    ["tune"],
-    ["tune", "apply"],
-    ["tune", "auto"],
-    ["doctor"],
-]
+
+
+def commands_of(group: App, words: tuple[str, ...] = ()) -> list[list[str]]:
+    """The group and all commands in it."""
+    inner = [commands_of(group[name], (*words, name)) for name in group if not name.startswith("-")]
+    return [list(words), *(command for commands in inner for command in commands)]
+
+
+COMMANDS = commands_of(app)
 HEAVY = ("numba", "numpy", "pydantic", "cryptography")
 
 
@@ -71,6 +65,11 @@ def test_help_everywhere(command: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: fastmix" + "".join(f" {name}" for name in command))
     assert "Exit codes" in done.stdout
+    usage = done.stdout.splitlines()[0]
+    assert "ARGS" not in usage
+    arguments = re.findall(r"│ [ *] *([A-Z]+)  ", done.stdout) if "─ Arguments" in done.stdout else []
+    capitals = [word.strip("[]") for word in usage.split() if word.strip("[]").isupper()]
+    assert capitals[len(capitals) - len(arguments) :] == arguments
 
 
 @pytest.mark.parametrize(
