@@ -9,11 +9,12 @@ from fastmix.config import check_node_settings
 from fastmix.errors import ConfigError
 from fastmix.profile import Profile, flat, load_profile, profile_names
 from fastmix.tune.apply import apply as apply_findings
+from fastmix.tune.apply import apply_command, changed_by_hand, writable
 from fastmix.tune.apply import revert as revert_record
-from fastmix.tune.apply import writable
 from fastmix.tune.check import ABSENT_HERE, DIFFERS, OK, UNREADABLE, Finding
 from fastmix.tune.check import check as check_host
 from fastmix.tune.host import Host
+from fastmix.tune.record import Change
 
 STATE = Path("/var/lib/fastmix/tune.json")
 DEFAULT = "optimized"
@@ -69,8 +70,8 @@ def check(name: str = DEFAULT, /, *, interface: tuple[str, ...] = (), json: bool
     json
         Print one JSON object.
     """
-    profile = checked(name)
-    findings = check_host(profile, Host(only=interface))
+    profile, host = checked(name), Host(only=interface)
+    findings = check_host(profile, host)
     n_wrong = sum(each.state in (DIFFERS, UNREADABLE) for each in findings)
     if json:
         print_json({"profile": profile.name, "matches": not n_wrong, "settings": [each.to_dict() for each in findings]})
@@ -79,7 +80,7 @@ def check(name: str = DEFAULT, /, *, interface: tuple[str, ...] = (), json: bool
     n_absent = sum(each.state == ABSENT_HERE for each in findings)
     absent = f" {count(n_absent, 'setting')} not on this machine." if n_absent else ""
     wrong = f"{profile.name}: {count(n_wrong, 'setting')} not as wanted"
-    print(f"\n{wrong}{advice(findings, name)}" if n_wrong else f"\nAs wanted.{absent}")
+    print(f"\n{wrong}{advice(findings, apply_command(profile, host))}" if n_wrong else f"\nAs wanted.{absent}")
     return int(n_wrong > 0)
 
 
@@ -122,14 +123,17 @@ def apply(
         raise ConfigError(f"--skip {min(unknown)}: the profile {profile.name} does not name it: see `fastmix tune show {name}`")
     findings = [each for each in check_host(profile, host) if each.wish.setting not in skip]
     plan = writable(findings)
+    by_hand = changed_by_hand(host, plan, state)
     if not json:
         print_plan(findings, plan)
+        print_lost(plan, by_hand)
     if plan and not yes and not agreed(len(plan)):
         print("Nothing was changed.")
         return 1
     done = apply_findings(host, plan, profile.name, state) if plan else []
     if json:
-        print_json([{"setting": c.setting, "place": c.place, "old": c.old, "new": c.new} for c in done])
+        lost = {each.name: each.found for each in plan if each.name in by_hand}
+        print_json([{"setting": c.setting, "place": c.place, "old": c.old, "new": c.new, "lost": lost.get(c.name)} for c in done])
     elif done:
         option = "" if state == STATE else f" --state {state}"
         print(f"Done. `fastmix tune revert{option}` puts the old values back; they are in {state}")
@@ -192,9 +196,9 @@ def print_findings(findings: list[Finding]) -> None:
     print_table(rows, wrap=True)
 
 
-def advice(findings: list[Finding], name: str) -> str:
+def advice(findings: list[Finding], command: str) -> str:
     """How to set right what differs: what `apply` does, and what is to be done by hand."""
-    lines = [f". Root can set {len(plan)} of them: fastmix tune apply {name}"] if (plan := writable(findings)) else ["."]
+    lines = [f". Root can set {len(plan)} of them: {command}"] if (plan := writable(findings)) else ["."]
     lines += [f"  {each.name}: {each.remedy}" for each in findings if each.state == DIFFERS and each.remedy]
     return "\n".join(lines)
 
@@ -211,6 +215,14 @@ def print_plan(findings: list[Finding], plan: list[Finding]) -> None:
             print(f"By hand: {each.name} is {each.found}, wanted {each.wish.wanted}: {each.remedy}")
         elif each.state == UNREADABLE:
             print(f"Not read: {each.name}: {each.found}")
+
+
+def print_lost(plan: list[Finding], by_hand: dict[str, Change]) -> None:
+    """What somebody has set since the last `apply`, and nothing will put back."""
+    for each in plan:
+        if each.name in by_hand:
+            old = by_hand[each.name].old
+            print(f"Lost: {each.name} was set to {each.found} since the last apply; `fastmix tune revert` puts back {old}")
 
 
 def agreed(n: int) -> bool:

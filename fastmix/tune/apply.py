@@ -3,11 +3,14 @@
 The record of old values is on disk before the first of them is overwritten, so that `revert` works whenever this is interrupted.
 """
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fastmix.errors import FastmixError
+from fastmix.profile import FOLDERS, Profile
 from fastmix.tune.check import DIFFERS, Finding
 from fastmix.tune.host import Host
 from fastmix.tune.record import Change, Record, boot_id, load_record, remove_record, save_record, sole_use
@@ -19,6 +22,26 @@ RESTORED, SO_ALREADY, LEFT, GONE = "restored", "was so already", "left", "gone"
 def writable(findings: Sequence[Finding]) -> list[Finding]:
     """What `apply` would write."""
     return [finding for finding in findings if finding.state == DIFFERS and not finding.remedy]
+
+
+def apply_command(profile: Profile, host: Host) -> str:
+    """What root types to apply that profile to the interfaces that were looked at."""
+    name = profile.name if profile.path.parent in FOLDERS else str(profile.path)
+    options = [word for interface in host.only for word in ("--interface", interface)]
+    return shlex.join(["fastmix", "tune", "apply", name, *options])
+
+
+def changed_by_hand(host: Host, findings: Sequence[Finding], path: Path) -> dict[str, Change]:
+    """The findings whose value somebody has set since the last `apply`, by name: `apply` would write over it, and `revert` puts
+    back the recorded `old` from before.
+    """
+    record = _of_this_boot(load_record(path), host)
+    recorded = {change.name: change for change in record.changes} if record else {}
+    return {
+        each.name: change
+        for each in findings
+        if (change := recorded.get(each.name)) and each.found not in (change.old, change.new)
+    }
 
 
 def apply(host: Host, findings: Sequence[Finding], profile: str, path: Path) -> list[Change]:
@@ -52,10 +75,13 @@ def revert(host: Host, path: Path, force: bool = False) -> list[tuple[Change, st
     What somebody else has changed since is left, and stays in the record, unless `force`. `FastmixError` where there is no
     record, or a value cannot be put back: the rest is, and that one stays in the record.
     """
+    nothing = FastmixError(f"nothing to revert: there is no record {path} of `fastmix tune apply`")
+    if not os.path.lexists(path):  # before a directory is made for it
+        raise nothing
     with sole_use(path):
         record = load_record(path)
         if record is None:
-            raise FastmixError(f"nothing to revert: there is no record {path} of `fastmix tune apply`")
+            raise nothing
         if _of_this_boot(record, host) is None:
             remove_record(path)
             return []

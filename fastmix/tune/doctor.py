@@ -12,6 +12,7 @@ from fastmix.kernels.isa import ISAS, active, supported
 from fastmix.network import Network
 from fastmix.packet.geometry import WAN, Geometry
 from fastmix.profile import Profile
+from fastmix.tune.apply import apply_command
 from fastmix.tune.capacity import unwraps_per_s
 from fastmix.tune.check import ABSENT_HERE, DIFFERS, UNREADABLE, Finding, check
 from fastmix.tune.facts import Machine, machine_of
@@ -68,7 +69,7 @@ def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Rep
         "capacity": f"{rate} unwraps/s a core ({geometry.name}); a node with sockets and links does some 20 % less",
     }
     bad = [each for each in check(profile, host) if _is_bad(each, host)]
-    warnings = [*_of_kernels(), *_of_sockets(config), *(_of_finding(each, profile.name) for each in bad)]
+    warnings = [*_of_kernels(), *_of_sockets(config), *(_of_finding(each, apply_command(profile, host)) for each in bad)]
     warnings += _of_node(config, machine, geometry, host) if config else []
     return Report(facts, active().name, round(ghz, 2), rate, tuple(warnings))
 
@@ -89,8 +90,8 @@ def _is_bad(finding: Finding, host: Host) -> bool:
     return finding.state in (DIFFERS, UNREADABLE) and not (finding.wish.setting.endswith("mem_max") and _may(CAP_NET_ADMIN, host))
 
 
-def _of_finding(finding: Finding, profile: str) -> Caution:
-    remedy = finding.remedy or f"as root: fastmix tune apply {profile}"
+def _of_finding(finding: Finding, command: str) -> Caution:
+    remedy = finding.remedy or f"as root: {command}"
     return Caution(f"{finding.name} is {finding.found}, wanted {finding.wish.wanted}: {finding.wish.cost}", remedy)
 
 

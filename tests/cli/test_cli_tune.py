@@ -48,6 +48,8 @@ def test_check_names_cost_and_remedy(tmp_path: Path) -> None:
     assert (rows[1][:2], rows[1][3]) == (["kernel.pid_max", "3"], "it costs 7")
     assert rows[2] == ["net.core.no_such_thing", "1", "not", "on this machine"]
     assert done.stdout.endswith(f"mine: 1 setting not as wanted. Root can set 1 of them: fastmix tune apply {path}\n")
+    again = fastmix("tune", "check", path, "--interface", "lo")
+    assert again.stdout.endswith(f"Root can set 1 of them: fastmix tune apply {path} --interface lo\n")
     path.write_text('purpose = "p"\n' + wish.format("net.core.no_such_thing", 1))
     matched = fastmix("tune", "check", path, "--json")
     assert (matched.returncode, json.loads(matched.stdout)["matches"]) == (0, True)

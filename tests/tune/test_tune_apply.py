@@ -8,9 +8,9 @@ import pytest
 from fake_host import NO_WRITING, make_host, write
 
 from fastmix.errors import ConfigError, FastmixError
-from fastmix.profile import HostWish, Profile
+from fastmix.profile import HostWish, Profile, load_profile
 from fastmix.tune import record
-from fastmix.tune.apply import apply, revert, writable
+from fastmix.tune.apply import apply, apply_command, changed_by_hand, revert, writable
 from fastmix.tune.check import check
 from fastmix.tune.host import Host
 
@@ -101,6 +101,34 @@ def test_what_became_of_each(host: Host, state: Path) -> None:
     assert [(change.old, result) for change, result in revert(host, state, force=True)] == [("212992", "restored")]
     with pytest.raises(FastmixError, match="nothing to revert: there is no record"):
         revert(host, state)
+
+
+def test_what_was_set_by_hand_since_is_known(host: Host, state: Path) -> None:
+    def by_hand(value: str) -> list[str]:
+        write(host.root, "proc/sys/net/core/rmem_max", value)
+        findings = writable(check(Profile("mine", Path("mine.toml"), "p", "", {}, LARGER), host))
+        return [f"{name} {change.old}" for name, change in changed_by_hand(host, findings, state).items()]
+
+    assert by_hand("212992") == []
+    applied(host, state, *LARGER)
+    assert by_hand("400") == ["net.core.rmem_max 212992"]
+    assert by_hand("212992") == []  # revert would put back just that
+    write(host.root, "proc/sys/kernel/random/boot_id", "two")
+    assert by_hand("400") == []
+
+
+def test_nothing_to_revert_makes_no_directory(host: Host, state: Path) -> None:
+    with pytest.raises(FastmixError, match="nothing to revert: there is no record"):
+        revert(host, state)
+    assert not state.parent.exists()
+
+
+def test_the_command_that_applies(tmp_path: Path) -> None:
+    host = make_host(tmp_path / "root")
+    assert apply_command(load_profile("optimized"), host) == "fastmix tune apply optimized"
+    mine = Profile("mine", Path("/my profiles/mine.toml"), "p", "", {}, ())
+    eth9 = Host(host.root, ("eth9",))
+    assert apply_command(mine, eth9) == "fastmix tune apply '/my profiles/mine.toml' --interface eth9"
 
 
 def test_what_cannot_be_put_back_stays_in_the_record(host: Host, state: Path) -> None:

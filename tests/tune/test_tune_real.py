@@ -131,6 +131,19 @@ def test_what_somebody_else_has_changed_is_left(lab: Lab) -> None:
     assert nothing[0] == 1
 
 
+def test_what_is_lost_is_told(lab: Lab) -> None:
+    told = lab.run(
+        lab.apply(lab.wanted, "--yes"), {"write": [TTL, "99"]}, lab.apply(lab.wanted, "--yes"), {"write": [TTL, "98"]},
+        lab.apply(lab.wanted, "--yes", "--json"), lab.revert(), *now(),
+    )  # fmt: skip
+    if told is None:
+        return
+    _, _, again, _, as_json, _, _, _, ttl = told
+    assert "Lost: net.ipv4.ip_default_ttl was set to 99 since the last apply; `fastmix tune revert` puts back 64\n" in again[1]
+    assert [one["lost"] for one in json.loads(as_json[1])] == ["98"]
+    assert ttl == "64"
+
+
 def test_the_plan_is_shown_and_agreed_to(lab: Lab) -> None:
     told = lab.run(
         lab.apply(lab.wanted), {"read": TTL},
