@@ -15,6 +15,9 @@ reason = "why a node wants it"
 cost = "what a host without it loses, with a number"
 ```
 
+In a buffer's cost `{bytes}` stands for its size on the host that is looked at, `{packets}` for how many packets that holds, and
+`{ms at 2,000/s}` for how long those take to come.
+
 The named ones are files of tuning/, installed with the package. A profile of your own is a file that you name by its path.
 """
 

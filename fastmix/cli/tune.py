@@ -11,7 +11,7 @@ from fastmix.profile import Profile, flat, load_profile, profile_names
 from fastmix.tune.apply import apply as apply_findings
 from fastmix.tune.apply import apply_command, changed_by_hand, writable
 from fastmix.tune.apply import revert as revert_record
-from fastmix.tune.check import ABSENT_HERE, DIFFERS, OK, UNREADABLE, Finding
+from fastmix.tune.check import ABSENT_HERE, DIFFERS, OK, UNREADABLE, Finding, cost_at
 from fastmix.tune.check import check as check_host
 from fastmix.tune.host import Host
 from fastmix.tune.record import Change
@@ -47,7 +47,7 @@ def show(name: str, /, *, json: bool = False) -> None:
     """
     profile = checked(name)
     if json:
-        host = [{"setting": w.setting, "wanted": w.wanted, "reason": w.reason, "cost": w.cost} for w in profile.host]
+        host = [{"setting": w.setting, "wanted": w.wanted, "reason": w.reason, "cost": cost_at(w)} for w in profile.host]
         print_json({"name": profile.name, "purpose": profile.purpose, "node": profile.node, "why": profile.why, "host": host})
         return
     print(f"{profile.name}: {profile.purpose}\n\nThe node, where its configuration says nothing else:")
@@ -191,7 +191,7 @@ def print_findings(findings: list[Finding]) -> None:
         places = [each.place for each in alike if each.place]
         where = places[0] if len(places) == 1 else f"{places[0]} and {len(places) - 1} more" if places else ""
         shown = {OK: found, DIFFERS: found, ABSENT_HERE: ABSENT_HERE, UNREADABLE: f"unreadable: {found}"}[state]
-        cost = alike[0].wish.cost if state in (DIFFERS, UNREADABLE) else ""
+        cost = alike[0].cost if state in (DIFFERS, UNREADABLE) else ""
         rows.append((f"{where} {setting}".strip(), alike[0].wish.wanted, shown, cost))
     print_table(rows, wrap=True)
 

@@ -1,11 +1,17 @@
 """A host against a profile: what is as wanted, what is not, what this machine does not have."""
 
+import re
 from dataclasses import dataclass
 
 from fastmix.profile import HostWish, Profile
 from fastmix.tune.host import Host
 from fastmix.tune.settings import ABSENT, Setting, setting_named
 
+QUEUED_BYTES = 2304
+"""Of the kernel's memory, for each queued packet of geometry wan. Sockets are given twice what they ask for, and so the limit."""
+USUAL_BYTES = 212_992
+"""A buffer's limit where nobody has changed it."""
+RATE = re.compile(r"\{ms at ([1-9][0-9,]*)/s\}")
 OK, DIFFERS, ABSENT_HERE, UNREADABLE = "ok", "differs", "not on this machine", "unreadable"
 
 
@@ -26,6 +32,11 @@ class Finding:
         """Setting and place: `eth0 interface.gro_flush_timeout`."""
         return f"{self.place} {self.wish.setting}".strip()
 
+    @property
+    def cost(self) -> str:
+        """What the mismatch costs here."""
+        return cost_at(self.wish, int(self.found) if self.found.isdigit() else USUAL_BYTES)
+
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`."""
         return {
@@ -35,9 +46,16 @@ class Finding:
             "wanted": self.wish.wanted,
             "found": self.found,
             "reason": self.wish.reason,
-            "cost": self.wish.cost,
+            "cost": self.cost,
             "remedy": self.remedy,
         }
+
+
+def cost_at(wish: HostWish, size: int = USUAL_BYTES) -> str:
+    """What a mismatch costs; for a buffer, one of `size` bytes."""
+    packets = 2 * size // QUEUED_BYTES
+    text = wish.cost.replace("{bytes}", f"{size:,}").replace("{packets}", f"{packets:,}")
+    return RATE.sub(lambda found: f"{1000 * packets / int(found[1].replace(',', '')):.1f} ms at {found[1]}/s", text)
 
 
 def check(profile: Profile, host: Host) -> list[Finding]:

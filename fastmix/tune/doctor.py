@@ -92,7 +92,7 @@ def _is_bad(finding: Finding, host: Host) -> bool:
 
 def _of_finding(finding: Finding, command: str) -> Caution:
     remedy = finding.remedy or f"as root: {command}"
-    return Caution(f"{finding.name} is {finding.found}, wanted {finding.wish.wanted}: {finding.wish.cost}", remedy)
+    return Caution(f"{finding.name} is {finding.found}, wanted {finding.wish.wanted}: {finding.cost}", remedy)
 
 
 def _of_kernels() -> list[Caution]:

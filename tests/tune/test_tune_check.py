@@ -1,13 +1,16 @@
 """Settings are found, read and compared, on a machine made of files."""
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fake_host import make_host, write
 
 from fastmix.errors import ConfigError
+from fastmix.packet.geometry import WAN
 from fastmix.profile import HostWish, Profile, load_profile, profile_names
-from fastmix.tune.check import Finding, check
+from fastmix.tune.check import Finding, check, cost_at
 from fastmix.tune.facts import machine_of
 from fastmix.tune.host import Host
 from fastmix.tune.settings import setting_named
@@ -50,6 +53,35 @@ def test_values_against_rules(tmp_path: Path) -> None:
         ("limit.memlock", "differs", "65536"),
         ("process.timer_slack", "ok", "1000"),
     ]
+
+
+def test_the_cost_is_that_of_the_value_found(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    write(tmp_path, "proc/sys/net/core/rmem_max", "1048576")
+    costs = {each.wish.setting: each.to_dict()["cost"] for each in check(load_profile("single-thread"), host)}
+    assert (
+        costs["net.core.rmem_max"]
+        == "1,048,576 bytes hold 910 packets, 9.1 ms at 100,000/s: what comes in a longer pause is lost"
+    )
+    assert str(costs["net.core.wmem_max"]).startswith("212,992 bytes hold 184 packets: what a batch of 256 sends")
+    for name in profile_names():
+        assert not any("{" in cost_at(each) for each in load_profile(name).host), name
+
+
+def test_a_buffer_holds_as_many_packets_as_is_said() -> None:
+    size = 65536
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        for _ in range(200):
+            sender.sendto(bytes(WAN.frame_size), receiver.getsockname())
+        held = 0
+        with suppress(BlockingIOError):
+            while receiver.recv(4096):
+                held += 1
+    packets = int(cost_at(HostWish("net.core.rmem_max", "at least", 1, "r", "{packets}"), size))
+    assert held == pytest.approx(packets, rel=0.1)
 
 
 def test_places(tmp_path: Path) -> None:
