@@ -90,7 +90,7 @@ class MemoryNode:
 
     def metrics(self) -> Metrics:
         """The counters as the page shows them."""
-        return metrics_of(CounterPage(self.page.bytes("counters")).read())
+        return metrics_of(self.page)
 
 
 @dataclass

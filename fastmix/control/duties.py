@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -211,7 +211,7 @@ class Duties:
 
     def metrics(self) -> Metrics:
         """A consistent set of counters."""
-        return replace(metrics_of(self.counters.read()), unwraps_per_s=int(self.page["process"]["unwraps_per_s"][0]))
+        return metrics_of(self.page)
 
     def ask_mixing(self, blob: bytes) -> int:
         """Hands a pickled (strategy, limits) to the data plane. Returns the generation to wait for."""
@@ -247,8 +247,10 @@ def counter_pair(word: int) -> tuple[int, int]:
     return int(word) & 0xFFFFFFFF, int(word) >> 32
 
 
-def metrics_of(counters: dict[str, int]) -> Metrics:
-    """The public form of a counter page."""
+def metrics_of(page: Region) -> Metrics:
+    """The public form of a node's counters, and of what stands beside them."""
+    counters = CounterPage(page.bytes("counters")).read()
     drops = {verdict.label: counters[verdict.label] for verdict in DROPS}
-    plain = {name: counters[name] for name in Metrics().counters}
-    return Metrics(**plain, dropped=drops)
+    beside = {name: int(page["process"][name][0]) for name in ("restarts", "unwraps_per_s")}
+    plain = {name: counters[name] for name in Metrics().counters if name not in beside}
+    return Metrics(**plain, dropped=drops, **beside)

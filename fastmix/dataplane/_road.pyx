@@ -22,7 +22,7 @@ from fastmix.kernels.isa import active
 cdef extern from "fm_road.h" nogil:
     enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
     enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_WORKERS_MAX
-    enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS, FM_COUNT_RESTARTS
+    enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS
     struct fm_io:
         pass
     struct fm_counters:
@@ -360,11 +360,6 @@ cdef class Road:
         r.counters[FM_COUNT_STRATEGY_FAULTS] = strategy_faults
         r.counters[FM_COUNT_KERNEL_DROPS] = kernel_drops
         fm_road_commit(r)
-
-    def count_restart(self):
-        """Counts a start of a data plane over memory that another one has used."""
-        self.plane.roads.counters[FM_COUNT_RESTARTS] += 1
-        fm_road_commit(self.plane.roads)
 
     def kill_at(self, place, after):
         """Tests only: the process kills itself when `place` (1 received, 2 opened, 3 pooled, 4 leaving, 5 sealed, 6 sent, 7

@@ -157,8 +157,6 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     secret[:] = bytes(32)
     plane.use_replay(0, open_replay_set(config.state_dir, public, config.replay_capacity, marker_of(config.secret_file)))
     plane.recover(counters)
-    if setup.page["process"]["ready"][0]:
-        plane.road.count_restart()
     plane.adopt()
     tell_memory(plane, setup, snapshot)
     return plane

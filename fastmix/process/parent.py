@@ -30,7 +30,6 @@ from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.placement import check_cores
 from fastmix.process.swap import check_swap
-from fastmix.seam.counters import CounterPage
 from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
@@ -241,6 +240,8 @@ class Parent:
         log.warning("%s died (%s); the next one takes over", child.name, signal_name(code))
         if child.failures:
             time.sleep(BACKOFF_S * 2**child.failures)
+        if child is self.data:
+            self.page["process"]["restarts"] += 1
         child.spawn()
 
     def _end(self) -> None:
@@ -270,8 +271,8 @@ class Parent:
 
     def _leave_metrics(self) -> None:
         """The last counters, for whoever asks after the end."""
-        metrics = metrics_of(CounterPage(self.page.bytes("counters")).read())
-        last = {**metrics.counters, "dropped": metrics.dropped, "unwraps_per_s": int(self.page["process"]["unwraps_per_s"][0])}
+        metrics = metrics_of(self.page)
+        last = {**metrics.counters, "dropped": metrics.dropped, "unwraps_per_s": metrics.unwraps_per_s}
         log.info("ended: %s", metrics.account)
         try:
             write_durably(self.config.state_dir / LAST_METRICS, json.dumps(last).encode() + b"\n")

@@ -24,7 +24,6 @@ COUNTERS = (
     "strategy_faults",
     "kernel_drops",
     "crash_uncertain",
-    "restarts",
     "sending",
     *(verdict.label for verdict in DROPS),
 )

@@ -48,6 +48,7 @@ PROCESS_WORDS = np.dtype(
         ("control_pid", "<i4"),
         ("ended", "<u4"),
         ("unwraps_per_s", "<u4"),
+        ("restarts", "<u8"),
         ("isa", "S16"),
         ("io", "S8"),
     ]
@@ -55,7 +56,8 @@ PROCESS_WORDS = np.dtype(
 """`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `adopted`: generation
 of the snapshot that all threads of the data plane use, so that the copy before may be written; `drained`: the data plane says
 that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one core can do with
-the kernels of `isa`, as the parent has measured it at the start; `io`: how datagrams move."""
+the kernels of `isa`, as the parent has measured it at the start; `restarts`: data planes that the parent has started again; `io`:
+how datagrams move."""
 ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 
