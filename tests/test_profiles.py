@@ -65,7 +65,7 @@ def test_the_file_lies_over_the_profile(tmp_path: Path) -> None:
     settings = pickle.loads(pickle.dumps(config)).settings
     assert settings["receive_buffer"] == (70000, "file")
     assert settings["mixing.floor"] == (3, "file")
-    assert settings["mixing.max_batch_size"] == (384, "profile optimized")
+    assert settings["mixing.max_batch_size"] == (256, "profile optimized")
     assert settings["mixing.max_latency"] == ("500ms", "default")
     assert (config.profile, MixnodeConfig.load(path).profile) == ("optimized", "")
 
