@@ -19,6 +19,19 @@ enum { BLOCK = 64, BLOCKS = 4 };
         c += d; b ^= c; b = ROTATE(b, 7);                                                                            \
     } while (0)
 
+/* Columns, then diagonals (RFC 8439 section 2.3), of words or of vectors of words. */
+#define DOUBLE_ROUND(x)                         \
+    do {                                        \
+        QUARTER(x[0], x[4], x[8], x[12]);       \
+        QUARTER(x[1], x[5], x[9], x[13]);       \
+        QUARTER(x[2], x[6], x[10], x[14]);      \
+        QUARTER(x[3], x[7], x[11], x[15]);      \
+        QUARTER(x[0], x[5], x[10], x[15]);      \
+        QUARTER(x[1], x[6], x[11], x[12]);      \
+        QUARTER(x[2], x[7], x[8], x[13]);       \
+        QUARTER(x[3], x[4], x[9], x[14]);       \
+    } while (0)
+
 static void state_set(uint32_t state[16], const uint8_t key[32], const uint8_t *nonce, uint32_t counter)
 {
     static const uint8_t sigma[16] = "expand 32-byte k";
@@ -41,16 +54,8 @@ static void blocks(u32x4 words[16], const uint32_t state[16])
     start[12] += (u32x4){0, 1, 2, 3};
     for (int i = 0; i < 16; i++)
         x[i] = start[i];
-    for (int round = 0; round < 10; round++) {
-        QUARTER(x[0], x[4], x[8], x[12]);
-        QUARTER(x[1], x[5], x[9], x[13]);
-        QUARTER(x[2], x[6], x[10], x[14]);
-        QUARTER(x[3], x[7], x[11], x[15]);
-        QUARTER(x[0], x[5], x[10], x[15]);
-        QUARTER(x[1], x[6], x[11], x[12]);
-        QUARTER(x[2], x[7], x[8], x[13]);
-        QUARTER(x[3], x[4], x[9], x[14]);
-    }
+    for (int round = 0; round < 10; round++)
+        DOUBLE_ROUND(x);
     for (int i = 0; i < 16; i++)
         words[i] = x[i] + start[i];
 }
@@ -81,16 +86,8 @@ static void block_store(uint8_t stream[BLOCK], const uint32_t state[16])
 {
     uint32_t x[16];
     memcpy(x, state, sizeof x);
-    for (int round = 0; round < 10; round++) {
-        QUARTER(x[0], x[4], x[8], x[12]);
-        QUARTER(x[1], x[5], x[9], x[13]);
-        QUARTER(x[2], x[6], x[10], x[14]);
-        QUARTER(x[3], x[7], x[11], x[15]);
-        QUARTER(x[0], x[5], x[10], x[15]);
-        QUARTER(x[1], x[6], x[11], x[12]);
-        QUARTER(x[2], x[7], x[8], x[13]);
-        QUARTER(x[3], x[4], x[9], x[14]);
-    }
+    for (int round = 0; round < 10; round++)
+        DOUBLE_ROUND(x);
     for (int i = 0; i < 16; i++)
         fm_store32(stream + 4 * i, x[i] + state[i]);
 }
