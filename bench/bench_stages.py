@@ -13,10 +13,10 @@ from fastmix.bench.kernels import FLOORS, Best, Inputs, make_inputs, python_rate
 from fastmix.bench.machine import is_intel
 from fastmix.bench.one_at_a_time import Primitives
 from fastmix.bench.sodium import find_sodium
-from fastmix.dataplane.replay_set import memory_replay_set
 from fastmix.kernels._replay import ReplaySet
 from fastmix.kernels.isa import active
 from fastmix.mixing import AdaptiveMix
+from fastmix.seam.pair import PairName, memory_pair
 
 PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305")
 GEOMETRIES = ("wan", "jumbo")
@@ -82,7 +82,7 @@ def bench_shuffle(benchmark: BenchmarkFixture) -> None:
 
 def bench_replay_insert(benchmark: BenchmarkFixture) -> None:
     """New tags in a set of a million, larger than a cache of the second level."""
-    memory = memory_replay_set(1_000_000, bytes(32))
+    memory = memory_pair(PairName(bytes(16), 0, bytes(32)), 1_000_000, bytes(32), bytes(32))
     memory.lines[:] = 0  # the first touch of a page is not what is measured
     replay, draw = ReplaySet(memory.lines.reshape(-1)), np.random.default_rng(1)
     verdicts, slots = np.zeros(BATCH, np.uint8), np.arange(BATCH, dtype=np.uint32)

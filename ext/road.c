@@ -155,11 +155,12 @@ int fm_plane_adopted(const struct fm_plane *p) {
 }
 
 /* Road 0 takes it at once, for it is its thread that calls; the others before their next batch. */
-int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s) {
+int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s, const uint8_t places[FM_KEYS_MAX]) {
     struct fm_view *next = p->view == &p->views[0] ? &p->views[1] : &p->views[0];
     uint64_t room = 0;
     if (p->view && !fm_plane_adopted(p)) return 0;
     fill_view(next, s);
+    for (int i = 0; i < FM_KEYS_MAX; i++) next->keys[i] = places[i] < FM_KEY_PLACES ? &p->keys[places[i]] : NULL;
     for (uint32_t i = 0; i < s->link_count; i++) {
         if (s->links[i].is_client) continue;
         fm_lock(&p->links[i].lock);
@@ -171,4 +172,19 @@ int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s) {
     __atomic_store_n(&p->view, next, __ATOMIC_RELEASE);
     __atomic_store_n(&p->roads[0].view, next, __ATOMIC_RELEASE);
     return 1;
+}
+
+static void wait_a_little(void) {
+    struct timespec t = {0, 20000};
+    nanosleep(&t, NULL);
+}
+
+/* A thread says that it uses keys before it looks whether they have ended, both sequentially consistent: either it sees the end,
+ * or this sees it at work and waits until its batch is done. */
+void fm_plane_end_key(struct fm_plane *p, uint32_t place) {
+    __atomic_store_n(&p->keys[place].ended, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < p->road_count; i++) {
+        uint32_t round = __atomic_load_n(&p->roads[i].round, __ATOMIC_SEQ_CST);
+        while (round & 1 && __atomic_load_n(&p->roads[i].round, __ATOMIC_ACQUIRE) == round) wait_a_little();
+    }
 }

@@ -112,34 +112,43 @@ static void open_frames(struct fm_road *r, struct arrivals *in) {
 }
 
 /* All slots of one live key through unwrap check, replay set and unwrap apply. */
-static void unwrap_with(struct fm_road *r, uint32_t key, const uint32_t *slots, size_t n) {
+static void unwrap_with(struct fm_road *r, const struct fm_key *key, const uint32_t *slots, size_t n) {
     const struct fm_plane *p = r->plane;
     struct fm_unwrap u = {
         .packets = p->arena.rows + FM_FRAME_PACKET_AT,
         .stride = p->arena.stride,
         .payload_size = p->payload_size,
-        .secret = r->view->snapshot->keys[key].secret,
-        .replay_key = p->replay_key[key],
+        .secret = key->secret,
+        .replay_key = key->replay_key,
         .columns = p->arena.columns,
         .scratch = &r->scratch->unwrap,
     };
     fm_unwrap_check(p->kernels, &u, slots, n);
-    fm_replay_insert(&p->replay[key], p->arena.columns.tag, p->arena.columns.verdict, slots, n);
+    fm_replay_insert(&key->replay, p->arena.columns.tag, p->arena.columns.verdict, slots, n);
     fm_unwrap_apply(p->kernels, &u, slots, n);
+}
+
+/* Whether a key may be used now, by the clock that its end is wiped by. */
+static int is_live(const struct fm_key *key, int64_t boot_ns) {
+    return key && boot_ns >= __atomic_load_n(&key->from_ns, __ATOMIC_RELAXED) &&
+           boot_ns < __atomic_load_n(&key->until_ns, __ATOMIC_RELAXED) && !__atomic_load_n(&key->ended, __ATOMIC_SEQ_CST);
 }
 
 static void unwrap(struct fm_road *r, const struct arrivals *in) {
     const struct fm_arena *a = &r->plane->arena;
+    int64_t boot_ns = in->now_ns + __atomic_load_n(&r->plane->boot_ahead_ns, __ATOMIC_RELAXED);
     uint32_t of_key[FM_BATCH_MAX];
+    __atomic_store_n(&r->round, r->round + 1, __ATOMIC_SEQ_CST);
     for (size_t i = 0; i < in->n; i++) a->columns.verdict[in->slot[i]] = FM_DROP_KEY_SLOT;
-    for (uint32_t key = 0; key < FM_KEYS_MAX; key++) {
-        const struct fm_snapshot_key *live = &r->view->snapshot->keys[key];
+    for (uint32_t i = 0; i < FM_KEYS_MAX; i++) {
+        const struct fm_key *key = r->view->keys[i];
         size_t n = 0;
-        if (!live->live) continue;
-        for (size_t i = 0; i < in->n; i++)
-            if (a->key_slot[in->slot[i]] == live->key_slot) of_key[n++] = in->slot[i];
+        if (!is_live(key, boot_ns)) continue;
+        for (size_t j = 0; j < in->n; j++)
+            if (a->key_slot[in->slot[j]] == key->key_slot) of_key[n++] = in->slot[j];
         if (n) unwrap_with(r, key, of_key, n);
     }
+    __atomic_store_n(&r->round, r->round + 1, __ATOMIC_RELEASE);
 }
 
 /* A payload for this node itself, into the bounded sink. */

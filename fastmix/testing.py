@@ -6,16 +6,16 @@ Time, entropy and datagrams are arguments of the data plane; here they come from
 import hashlib
 import heapq
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastmix.config import MixingConfig
 from fastmix.control.duties import counter_word, metrics_of
-from fastmix.control.snapshot import publish_snapshot
+from fastmix.control.fixed_pair import fixed_name
+from fastmix.control.snapshot import SnapshotKey, publish_keys, publish_snapshot
 from fastmix.dataplane.entropy import Entropy
 from fastmix.dataplane.plane import DataPlane
-from fastmix.dataplane.replay_set import memory_replay_set
 from fastmix.links.static import LinkRoot, derive_link_root
 from fastmix.network import End, Network
 from fastmix.packet.geometry import COUNTER_END
@@ -24,6 +24,7 @@ from fastmix.process.mixing import mixing_blob, tick_of
 from fastmix.seam.address import address_pair, pack_address
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.memory import Region, arena_sections, ask_mixing, create_memory, page_sections, secret_sections, set_mixing
+from fastmix.seam.pair import Pair, PairName, memory_pair
 from fastmix.status import Metrics
 from fastmix.udp._rings import MemoryIo
 
@@ -59,10 +60,12 @@ class MemoryNode:
         self.page = _region("page", page_sections())
         self.snapshot = _region("secret", secret_sections())
         roots = roots_of(plan, number)
-        publish_snapshot(self.snapshot, network, plan.secrets[number], roots, pool_slots, client_rate=client_rate)
+        self.pairs: dict[bytes, Pair] = {}
+        name = fixed_name(network.node(number).sphinx_public)
+        self.pairs[name.id] = memory_pair(name, replay_capacity, plan.secrets[number], hashlib.sha256(seed).digest())
+        publish_snapshot(self.snapshot, network, [SnapshotKey(name.id)], roots, pool_slots, client_rate=client_rate)
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
         set_mixing(self.page, mixing_blob(mixing, network, number))
-        self.replay = memory_replay_set(replay_capacity, hashlib.sha256(seed).digest())
         self._made_with = network, seed, batch
         self.take_over()
 
@@ -71,9 +74,8 @@ class MemoryNode:
         network, seed, batch = self._made_with
         self.plane = DataPlane(
             network.geometry, self.arena, self.page, self.snapshot, self.ios,
-            batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=self.number,
+            self.open_pair, batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=self.number,
         )  # fmt: skip
-        self.plane.use_replay(0, self.replay)
         self.plane.recover(CounterPage(self.page.bytes("counters")).read())
         self.plane.adopt()
 
@@ -81,8 +83,24 @@ class MemoryNode:
         """Another strategy at the next mixing."""
         ask_mixing(self.page, mixing_blob(mixing, network, self.number))
 
+    def open_pair(self, pair_id: bytes) -> Pair:
+        """The pair of that id; `FileNotFoundError` where there is none."""
+        if pair_id not in self.pairs:
+            raise FileNotFoundError(pair_id.hex())
+        return self.pairs[pair_id]
+
+    def add_pair(self, name: PairName, capacity: int, secret: bytes) -> Pair:
+        """A key that `publish` may name from now on."""
+        pair = self.pairs[name.id] = memory_pair(name, capacity, secret, hashlib.sha256(name.id).digest())
+        return pair
+
+    def publish(self, keys: Sequence[SnapshotKey]) -> int:
+        """Other live keys; the snapshot's generation."""
+        return publish_keys(self.snapshot, keys)
+
     def step(self, now_ns: int) -> list[tuple[Place, bytes]]:
         """Receives all that waits, mixes once; what leaves, with its address."""
+        self.plane.look(now_ns, now_ns)
         while self.plane.road.receive(now_ns) > 0:
             continue
         self.plane.mix(now_ns)

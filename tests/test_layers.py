@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "networkfile": frozenset({"network", "files", "packet", "errors"}),
     "links": frozenset({"kernels", "packet", "network", "files", "errors"}),
     "mixing": frozenset({"packet", "errors"}),
-    "seam": frozenset({"packet", "errors"}),
+    "seam": frozenset({"files", "packet", "errors"}),
     "dataplane": frozenset({"kernels", "mixing", "seam", "files", "packet", "errors"}),
     "udp": frozenset({"seam", "files", "packet", "errors"}),
     "control": frozenset({"seam", "links", "network", "packet", "config", "status", "files", "errors"}),

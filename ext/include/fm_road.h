@@ -29,10 +29,22 @@ struct fm_arena {
     struct fm_columns columns;
 };
 
+/* A key as the threads use it: the pointers lead into its pair file. */
+struct fm_key {
+    const uint8_t *secret;     /* 32 */
+    const uint8_t *replay_key; /* 32 */
+    struct fm_replay replay;
+    int64_t from_ns, until_ns; /* CLOCK_BOOTTIME */
+    uint32_t ended;            /* 1: no batch that begins now uses it */
+    uint8_t key_slot;
+};
+enum { FM_KEY_PLACES = 2 * FM_KEYS_MAX }; /* those of two snapshots */
+
 /* A snapshot as the road uses it. receiver_index or peer id -> link: open addressing, made from each snapshot. */
 struct fm_view {
     const struct fm_snapshot_copy *snapshot;
     uint64_t seed;
+    const struct fm_key *keys[FM_KEYS_MAX]; /* NULL: none */
     uint16_t by_index[4 * FM_LINKS_MAX];
     uint16_t by_peer[4 * FM_LINKS_MAX];
 };
@@ -63,8 +75,8 @@ struct fm_plane {
     const struct fm_kernels *kernels;
     struct fm_arena arena;
     struct fm_link_state *links;
-    struct fm_replay replay[FM_KEYS_MAX];
-    uint8_t replay_key[FM_KEYS_MAX][32];
+    struct fm_key keys[FM_KEY_PLACES];
+    int64_t boot_ahead_ns; /* CLOCK_BOOTTIME less the clock that batches are given */
     struct fm_counters *counters;
     const volatile struct fm_command *command;
     uint64_t *sink_head;             /* shared */
@@ -101,6 +113,7 @@ struct fm_road {
     struct fm_inbox inbox;
     uint32_t slots[FM_BATCH_MAX], slot_count; /* in hand */
     uint32_t kept; /* counted as received and still with io */
+    uint32_t round; /* odd while keys are in use */
     struct fm_received received[FM_BATCH_MAX];
     struct fm_outgoing outgoing[FM_BATCH_MAX];
     pthread_t thread;
@@ -113,8 +126,11 @@ void fm_plane_free(struct fm_plane *p);
 /* Repairs arena and counters after whatever came before (nothing, or a kill -9), finds free and pooled slots. Before any
  * thread is there. */
 void fm_plane_recover(struct fm_plane *p);
-/* Takes a snapshot as current. Returns 0 if some thread still uses the one before the last: ask again later. */
-int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s);
+/* Takes a snapshot as current; places[i]: where its key i is in p->keys, FM_KEY_PLACES where it is not to be had. Returns 0 if
+ * some thread still uses the one before the last: ask again later. */
+int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s, const uint8_t places[FM_KEYS_MAX]);
+/* Ends a key at once, in whatever snapshot it is. When this returns no thread uses its bytes any more: they may be wiped. */
+void fm_plane_end_key(struct fm_plane *p, uint32_t place);
 /* 1 if every thread uses the snapshot that was adopted last. */
 int fm_plane_adopted(const struct fm_plane *p);
 /* Starts the threads of roads 1 and on. Returns 0 or an errno; then none runs. */

@@ -11,6 +11,7 @@
 
 enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX = 64, FM_WORKERS_MAX = 16,
        FM_NO_LINK = 0xffff };
+#define FM_SLOT_FIXED UINT64_MAX
 
 /* Counters, in the order of fastmix/seam/counters.py; drop reasons follow from FM_COUNT_DROPS on, in the order of the
  * verdicts. */
@@ -61,8 +62,11 @@ struct fm_snapshot_link {
     struct fm_root send;
 };
 
+/* A key by name: the bytes are in its pair file only. It is accepted from from_ns until until_ns. */
 struct fm_snapshot_key {
-    uint8_t secret[32];
+    uint8_t id[16];
+    uint64_t slot;             /* of time; FM_SLOT_FIXED: a key without an end */
+    int64_t from_ns, until_ns; /* CLOCK_BOOTTIME */
     uint8_t key_slot;
     uint8_t live;
     uint8_t pad[6];

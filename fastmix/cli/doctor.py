@@ -59,10 +59,11 @@ def doctor(
 
 def replay_cautions(node: "MixnodeConfig") -> "list[Caution]":
     """Whether the node's replay set, where it has one, was made for another capacity: then it does not start."""
-    from fastmix.dataplane.replay_set import misfit, path_of
+    from fastmix.control.fixed_pair import fixed_id, misfit
     from fastmix.network import Network
+    from fastmix.seam.pair import pair_path
     from fastmix.tune.doctor import Caution
 
     public = Network.load(node.network).node(node.number).sphinx_public
-    problem = misfit(path_of(node.state_dir, public), node.replay_capacity)
+    problem = misfit(pair_path(node.state_dir, fixed_id(public)), node.replay_capacity)
     return [Caution(*problem)] if problem else []

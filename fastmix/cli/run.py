@@ -52,13 +52,14 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
 def check_files(config: "MixnodeConfig", path: Path) -> None:
     """Reads all that the node will read; `ConfigError` names what is wrong. The secret must be that of the node's public key."""
     from fastmix.cli.keys import x25519_public
-    from fastmix.dataplane.replay_set import check_fit, path_of
+    from fastmix.control.fixed_pair import check_fit, fixed_id
     from fastmix.errors import ConfigError
     from fastmix.files.secret import read_secret
     from fastmix.kernels.isa import active
     from fastmix.links.static import StaticLinkRoots
     from fastmix.network import Network
     from fastmix.process.placement import check_cores
+    from fastmix.seam.pair import pair_path
 
     active()
     check_cores(config.cores)
@@ -70,7 +71,7 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
             f"{path}: secret_file {config.secret_file} is not that of node {node.number}: its public key is {public.hex()}, "
             f"but {config.network} has {node.sphinx_public.hex()}: name the right file, or correct sphinx_public"
         )
-    check_fit(path_of(config.state_dir, public), config.replay_capacity)
+    check_fit(pair_path(config.state_dir, fixed_id(public)), config.replay_capacity)
     n_classes = len(config.mixing.classes)
     if n_classes > network.classes:
         raise ConfigError(

@@ -10,8 +10,9 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.load import Load
-from fastmix.control.snapshot import check_link_count, publish_snapshot
+from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
 from fastmix.errors import ConfigError, FastmixError
 from fastmix.files.secret import read_secret
 from fastmix.links.reservations import Reservations, counter_files
@@ -63,15 +64,21 @@ class Duties:
     def _publish(self) -> None:
         """Reads the secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is wrong. Of the
         roots only their ids stay in this process."""
-        secret = read_secret(self.config.secret_file)
-        check_secret(self.network, self.config, secret)
         roots = StaticLinkRoots(self.network, self.config.number).roots(time.time_ns())
         check_link_count(len(roots))
         self.root_ids = [root.send_root_id for root in roots]
         self.reservations = self._open_reservations(LOCK_PATIENCE_S)
+        keys = [self._fixed_key()]
         self._reserve(self.reservations)
         slots, rate = self.config.pool_slots, self.config.client_rate
-        publish_snapshot(self.secret, self.network, secret, roots, slots, client_rate=rate)
+        publish_snapshot(self.secret, self.network, keys, roots, slots, client_rate=rate)
+
+    def _fixed_key(self) -> SnapshotKey:
+        config = self.config
+        secret = read_secret(config.secret_file)
+        check_secret(self.network, config, secret)
+        public, marker = self.network.node(config.number).sphinx_public, marker_of(config.secret_file)
+        return SnapshotKey(prepare_fixed_pair(config.state_dir, secret, public, config.replay_capacity, marker))
 
     def _take_over(self) -> None:
         """The files may have changed since the node has started: only what its memory holds counts. Where counters cannot be

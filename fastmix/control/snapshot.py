@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastmix.errors import ResourceExhausted
 from fastmix.links.static import LinkRoot
 from fastmix.network import Network, link_id
 from fastmix.seam.address import pack_address
-from fastmix.seam.layout import CLASSES_MAX, LINKS_MAX, NO_LINK
+from fastmix.seam.layout import CLASSES_MAX, FIXED_SLOT, KEYS_MAX, LINKS_MAX, NEVER_NS, NO_LINK
 from fastmix.seam.memory import Region
 
 BURST_NS = 1_000_000_000
@@ -20,11 +21,26 @@ BURST_NS = 1_000_000_000
 MASK_PERSONAL = b"fastmix-mask-key"
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotKey:
+    """A live key: the id of its pair, its slot of time, and when it is accepted, in ns of CLOCK_BOOTTIME."""
+
+    id: bytes
+    slot: int = FIXED_SLOT
+    from_ns: int = 0
+    until_ns: int = NEVER_NS
+
+    @property
+    def key_slot(self) -> int:
+        """The byte in the frames of its packets."""
+        return 0 if self.slot == FIXED_SLOT else self.slot & 0xFF
+
+
 def publish_snapshot(
-    region: Region, network: Network, secret: bytes, roots: Sequence[LinkRoot], pool_slots: int, *, client_rate: int = 0,
-    key_slot: int = 0,
+    region: Region, network: Network, keys: Sequence[SnapshotKey], roots: Sequence[LinkRoot], pool_slots: int, *,
+    client_rate: int = 0,
 ) -> None:  # fmt: skip
-    """Publishes one live key and all links, in the order of `roots`: a link keeps its number as long as the node runs.
+    """Publishes the live keys and all links, in the order of `roots`: a link keeps its number as long as the node runs.
 
     `client_rate`: packets a second that a client may send, a second's worth at once; 0: no limit.
 
@@ -36,14 +52,33 @@ def publish_snapshot(
     copy = snapshot["copy"][0, generation & 1 : (generation & 1) + 1]
     copy["link_count"], copy["classes"], copy["mean_delay_ns"] = len(roots), network.classes, network.mean_delay_ns
     copy["pool_limit"] = class_limits(pool_slots, network.classes)
-    keys = copy["keys"][0]
-    keys["live"] = [1, 0, 0]
-    keys["key_slot"][0] = key_slot
-    keys["secret"][0] = np.frombuffer(secret, np.uint8)
+    write_keys(copy["keys"][0], keys)
     write_routes(copy["routes"][0], network, roots)
     for at, root in enumerate(roots):
         write_link(copy["links"][0, at : at + 1], root, client_rate)
     snapshot["generation"] = generation
+
+
+def publish_keys(region: Region, keys: Sequence[SnapshotKey]) -> int:
+    """Publishes other live keys with the links as they are; the new generation. Only once the data plane has adopted the one
+    before: it may still read the copy that is written here."""
+    snapshot = region["snapshot"]
+    generation = int(snapshot["generation"][0]) + 1
+    snapshot["copy"][0, generation & 1] = snapshot["copy"][0, 1 - (generation & 1)]
+    write_keys(snapshot["copy"]["keys"][0, generation & 1], keys)
+    snapshot["generation"] = generation
+    return generation
+
+
+def write_keys(records: npt.NDArray[Any], keys: Sequence[SnapshotKey]) -> None:
+    """records: `SNAPSHOT_KEY`[3]. `ValueError` for more keys."""
+    if len(keys) > KEYS_MAX:
+        raise ValueError(f"{len(keys)} live keys, but there is room for {KEYS_MAX}")
+    records[:] = np.zeros((), records.dtype)
+    for record, key in zip(records, keys, strict=False):
+        record["id"] = np.frombuffer(key.id, np.uint8)
+        record["slot"], record["from_ns"], record["until_ns"] = key.slot, key.from_ns, key.until_ns
+        record["key_slot"], record["live"] = key.key_slot, 1
 
 
 def check_link_count(n: int) -> None:

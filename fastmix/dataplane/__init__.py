@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.dataplane import _road
+from fastmix.dataplane._layouts import layouts
 from fastmix.packet.slots import SLOT_COLUMNS, SlotState
 from fastmix.packet.verdict import Verdict
 from fastmix.seam.counters import COUNTER_AT, COUNTERS_MAX
@@ -15,7 +16,7 @@ from fastmix.seam.layout import SHARED
 
 
 def _compare() -> None:
-    for name, offsets in _road.layouts().items():
+    for name, offsets in layouts().items():
         fields: Any = SHARED[name].fields or {}
         ours = {field: int(fields[field][1]) for field in offsets if field} | {"": SHARED[name].itemsize}
         if ours != offsets:

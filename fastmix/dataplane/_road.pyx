@@ -5,7 +5,6 @@ Road: receive → open → unwrap → replay → pool (**here**, ext/road_in.c) 
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy
 
 cimport cython
 
@@ -21,7 +20,7 @@ from fastmix.kernels.isa import active
 
 cdef extern from "fm_road.h" nogil:
     enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
-    enum: FM_KEYS_MAX, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_WORKERS_MAX
+    enum: FM_KEYS_MAX, FM_KEY_PLACES, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_WORKERS_MAX
     enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS
     struct fm_io:
         pass
@@ -50,6 +49,13 @@ cdef extern from "fm_road.h" nogil:
     struct fm_replay:
         uint32_t *lines
         uint64_t line_count
+    struct fm_key:
+        const uint8_t *secret
+        const uint8_t *replay_key
+        fm_replay replay
+        int64_t from_ns, until_ns
+        uint32_t ended
+        uint8_t key_slot
     struct fm_view:
         uint64_t seed
     struct fm_free:
@@ -68,8 +74,8 @@ cdef extern from "fm_road.h" nogil:
         const fm_kernels *kernels
         fm_arena arena
         fm_link_state *links
-        fm_replay replay[3]
-        uint8_t replay_key[3][32]
+        fm_key keys[6]
+        int64_t boot_ahead_ns
         fm_counters *counters
         const fm_command *command
         uint64_t *sink_head
@@ -85,7 +91,8 @@ cdef extern from "fm_road.h" nogil:
     fm_plane *fm_plane_new(uint32_t road_count)
     void fm_plane_free(fm_plane *p)
     void fm_plane_recover(fm_plane *p)
-    int fm_plane_adopt(fm_plane *p, const fm_snapshot_copy *s)
+    int fm_plane_adopt(fm_plane *p, const fm_snapshot_copy *s, const uint8_t *places)
+    void fm_plane_end_key(fm_plane *p, uint32_t place)
     int fm_plane_adopted(const fm_plane *p)
     int fm_plane_start(fm_plane *p)
     void fm_plane_stop(fm_plane *p)
@@ -99,52 +106,7 @@ cdef extern from "fm_road.h" nogil:
 
 
 cdef extern from *:
-    """
-    #include <stddef.h>
-    #include "fm_road.h"
-    #define AT(type, field) {#field, offsetof(struct type, field)}
-    struct fm_offset { const char *field; size_t at; };
-    static const struct fm_offset link_state[] = {AT(fm_link_state, send_counter), AT(fm_link_state, send_limit),
-        AT(fm_link_state, lock), AT(fm_link_state, address), AT(fm_link_state, bucket_ns), AT(fm_link_state, window),
-        {"", sizeof(struct fm_link_state)}};
-    static const struct fm_offset snapshot_link[] = {AT(fm_snapshot_link, index_in), AT(fm_snapshot_link, index_out),
-        AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, address),
-        AT(fm_snapshot_link, interval_ns), AT(fm_snapshot_link, burst_ns), AT(fm_snapshot_link, recv),
-        AT(fm_snapshot_link, send), {"", sizeof(struct fm_snapshot_link)}};
-    static const struct fm_offset snapshot_copy[] = {AT(fm_snapshot_copy, link_count), AT(fm_snapshot_copy, classes),
-        AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys),
-        AT(fm_snapshot_copy, routes), AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
-    static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy),
-        {"", sizeof(struct fm_snapshot)}};
-    static const struct fm_offset counters[] = {AT(fm_counters, life), AT(fm_counters, page), {"", sizeof(struct fm_counters)}};
-    static const struct fm_offset command[] = {AT(fm_command, drain), AT(fm_command, wake), {"", sizeof(struct fm_command)}};
-    """
-    struct fm_offset:
-        const char *field
-        size_t at
-    const fm_offset link_state[1]
-    const fm_offset snapshot_link[1]
-    const fm_offset snapshot_copy[1]
-    const fm_offset snapshot[1]
-    const fm_offset counters[1]
-    const fm_offset command[1]
     size_t scratch_bytes "sizeof(struct fm_scratch)"
-
-
-cdef dict _read(const fm_offset *entries):
-    cdef int i = 0
-    found = {}
-    while True:
-        found[entries[i].field.decode()] = entries[i].at
-        if entries[i].field[0] == 0:
-            return found
-        i += 1
-
-
-def layouts():
-    """Offsets of the shared C structures by name and field; the empty field is the size."""
-    return {"link_state": _read(link_state), "snapshot_link": _read(snapshot_link), "snapshot_copy": _read(snapshot_copy),
-            "snapshot": _read(snapshot), "counters": _read(counters), "command": _read(command)}
 
 
 def column_sizes():
@@ -270,25 +232,48 @@ cdef class Road:
         r.scratch = <fm_scratch *>_address(scratch)
         r.inbox.slots, r.inbox.mask = <uint32_t *>_address(inbox), <uint32_t>len(inbox) - 1
 
-    def use_replay(self, int key, lines, replay_key):
-        """Gives key number `key` (0..2) its replay set: `lines` u32[m, 16], 64-byte aligned, and its 32-byte replay key."""
-        cdef const uint8_t[::1] secret = replay_key
-        if not 0 <= key < FM_KEYS_MAX or len(secret) != 32:
-            raise ValueError(f"replay set of key {key}: the key must be 0..{FM_KEYS_MAX - 1}, its replay key 32 bytes")
-        self.kept["replay", key] = lines
-        self.plane.replay[key].lines = <uint32_t *>_address(lines)
-        self.plane.replay[key].line_count = len(lines)
-        memcpy(self.plane.replay_key[key], &secret[0], 32)
+    def use_key(self, int place, secret, replay_key, lines, uint8_t key_slot):
+        """Puts a key into a place (0..5) that no snapshot in use names: `secret` u8[32], `replay_key` u8[32], `lines` u32[m, 16],
+        64-byte aligned, all of which stay where they are. It is live once `key_times` has said when."""
+        if not 0 <= place < FM_KEY_PLACES or len(secret) != 32 or len(replay_key) != 32:
+            raise ValueError(f"key in place {place}: use 0 to {FM_KEY_PLACES - 1}, and secrets of 32 bytes")
+        cdef fm_key *key = &self.plane.keys[place]
+        self.kept["key", place] = (secret, replay_key, lines)
+        key.secret, key.replay_key = <const uint8_t *>_address(secret), <const uint8_t *>_address(replay_key)
+        key.replay.lines, key.replay.line_count = <uint32_t *>_address(lines), len(lines)
+        key.key_slot = key_slot
+        key.from_ns = key.until_ns = 0
+        key.ended = 0
+
+    def key_times(self, int place, int64_t from_ns, int64_t until_ns):
+        """When the key in a place is accepted, CLOCK_BOOTTIME."""
+        self.plane.keys[place].from_ns, self.plane.keys[place].until_ns = from_ns, until_ns
+
+    def end_key(self, uint32_t place):
+        """Ends the key in a place. When this returns no thread uses its bytes any more: they may be wiped."""
+        with nogil:
+            fm_plane_end_key(self.plane, place)
+
+    def forget_key(self, int place):
+        """Lets go of the bytes of a key that has ended and that no snapshot in use names."""
+        self.kept.pop(("key", place))
+
+    def follow_boot_time(self, int64_t boot_ahead_ns):
+        """How far CLOCK_BOOTTIME is ahead of the clock that `receive` is given."""
+        self.plane.boot_ahead_ns = boot_ahead_ns
 
     def recover(self):
         """Repairs arena and counters after whatever came before, and fills the inbox with the slots that are pooled."""
         with nogil:
             fm_plane_recover(self.plane)
 
-    def adopt(self, copy):
-        """Takes one copy of the snapshot (an array of one `SNAPSHOT_COPY`) as current. False, and not taken, while a worker still
-        uses the one before the last: ask again later."""
-        if not fm_plane_adopt(self.plane, <const fm_snapshot_copy *>_address(copy)):
+    def adopt(self, copy, const uint8_t[::1] places):
+        """Takes one copy of the snapshot (an array of one `SNAPSHOT_COPY`) as current; `places` u8[3]: where its keys are,
+        NO_KEY where one is not to be had. False, and not taken, while a worker still uses the one before the last: ask again
+        later."""
+        if len(places) != FM_KEYS_MAX:
+            raise ValueError(f"{len(places)} places of keys: give {FM_KEYS_MAX}")
+        if not fm_plane_adopt(self.plane, <const fm_snapshot_copy *>_address(copy), &places[0]):
             return False
         self.kept["before"], self.kept["snapshot"] = self.kept.get("snapshot"), copy
         return True

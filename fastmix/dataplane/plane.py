@@ -15,17 +15,17 @@ import numpy.typing as npt
 
 from fastmix.dataplane._road import Road, road_count, scratch_size
 from fastmix.dataplane.entropy import Entropy
+from fastmix.dataplane.live_keys import LiveKeys, OpenPair
 from fastmix.dataplane.pool import Pool
-from fastmix.dataplane.replay_set import ReplaySet
 from fastmix.errors import ConfigError
 from fastmix.kernels.grouping import by_link
 from fastmix.mixing import MixingLimits, MixingStrategy
 from fastmix.packet.geometry import GEOMETRIES, Geometry
 from fastmix.packet.verdict import Verdict
+from fastmix.seam.layout import NEVER_NS
 from fastmix.seam.memory import MIXING_ERROR_SIZE, Region, keep_private
 
 log = logging.getLogger(__name__)
-NEVER_NS = (1 << 63) - 1
 
 
 def private_bytes(size: int) -> npt.NDArray[np.uint8]:
@@ -63,11 +63,12 @@ class DataPlane:
     arena, page: regions of `fastmix.seam.memory`; snapshot: region with the `snapshot` section; ios: for each worker, sockets or
     rings behind a `struct fm_io`, whose address it names. A single worker is this thread: it receives and mixes in turn. Several
     have threads of their own, from `start` to `stop`, which never hold the GIL. The page's `mixing` section must hold a strategy.
-    Call `recover`, `adopt`, then `mix` after each receiving.
+    `open_pair`: the pair file of an id. Call `recover`, `adopt`, then `mix` after each receiving, and now and then `look`.
     """
 
     def __init__(
-        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, ios: Sequence[DatagramIo], *,
+        self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, ios: Sequence[DatagramIo],
+        open_pair: OpenPair, *,
         batch: int = 256, tick_ns: int = 1_000_000, nap_ns: int = 200_000, entropy: Entropy | None = None, lookup_seed: int = 0,
     ) -> None:  # fmt: skip
         self.arena, self.page, self.snapshot = arena, page, snapshot
@@ -75,12 +76,12 @@ class DataPlane:
         self.ios = tuple(ios)
         roads, size = road_count(len(self.ios)), scratch_size()
         self.scratch_size = roads * size
-        self.replay_size = 0
         self.road = Road(
             geometry, other.frame_size, arena, page, self.ios,
             private_bytes(roads * size).reshape(roads, size),
             batch=batch, tick_ns=tick_ns, nap_ns=nap_ns, lookup_seed=lookup_seed,
         )  # fmt: skip
+        self.keys = LiveKeys(self.road, open_pair)
         self.tick_ns = tick_ns
         self.kernel_drops = 0
         self.snapshot_generation = 0
@@ -97,23 +98,28 @@ class DataPlane:
         self._released_before, self._faults_before = counters["released_below_floor"], counters["strategy_faults"]
         self.road.recover()
 
-    def use_replay(self, key: int, replay: ReplaySet) -> None:
-        """The replay set of one of the snapshot's keys."""
-        self.road.use_replay(key, replay.lines, replay.replay_key)
-        self.replay_size += replay.lines.nbytes
-
     def adopt(self) -> bool:
         """Takes the snapshot if control has published a new one; workers follow before their next batch. `page` names the
         generation that all threads use: control leaves the copy before that one alone."""
         generation = int(self.snapshot["snapshot"]["generation"][0])
-        if self.snapshot_generation and self.road.adopted:
+        if self.snapshot_generation:
+            if not self.road.adopted:
+                return False
             self.page["process"]["adopted"] = self.snapshot_generation
+            self.keys.retire()
         if generation == self.snapshot_generation:
             return False
-        if not self.road.adopt(self.snapshot["snapshot"]["copy"][0, generation & 1 : (generation & 1) + 1]):
-            return False
+        copy = self.snapshot["snapshot"]["copy"][0, generation & 1 : (generation & 1) + 1]
+        self.road.adopt(copy, self.keys.take(copy["keys"][0]))
         self.snapshot_generation = generation
         return True
+
+    def look(self, now_ns: int, boot_ns: int) -> None:
+        """What is due now and then, at the same moment by the clock of batches and by CLOCK_BOOTTIME: a new snapshot, and keys
+        whose time is over, which need nobody to say so."""
+        self.road.follow_boot_time(boot_ns - now_ns)
+        self.adopt()
+        self.keys.end_due(boot_ns)
 
     def start(self) -> list[int]:
         """Lets the workers receive, where there are several; their thread ids. `OSError` where threads cannot be had."""

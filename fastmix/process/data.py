@@ -14,11 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from fastmix.config import MixnodeConfig
 from fastmix.dataplane.plane import DataPlane
-from fastmix.dataplane.replay_set import marker_of, open_replay_set
 from fastmix.errors import FastmixError
 from fastmix.files.durations import duration_ns
 from fastmix.files.private import lock, open_private
@@ -29,6 +26,7 @@ from fastmix.seam.counters import CounterPage
 from fastmix.seam.lifeline import keep_unseen, set_lifeline, set_timer_slack
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, secret_sections
+from fastmix.seam.pair import open_pair, pair_path
 from fastmix.udp.endpoint import UdpEndpoint
 
 log = logging.getLogger(__name__)
@@ -147,19 +145,20 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
     config, geometry = setup.config, setup.network.geometry
     ios = [setup.endpoint.io(row_size=geometry.frame_size, batch=config.receive_batch, worker=i) for i in range(config.workers)]
     plane = DataPlane(
-        geometry, setup.arena, setup.page, snapshot, ios, batch=config.receive_batch,
+        geometry, setup.arena, setup.page, snapshot, ios,
+        lambda pair_id: open_pair(pair_path(config.state_dir, pair_id)), batch=config.receive_batch,
         tick_ns=tick_of(setup.network.mean_delay_ns), nap_ns=duration_ns(config.nap),
         lookup_seed=int.from_bytes(os.urandom(8), "little"),
     )  # fmt: skip
-    copy = snapshot["snapshot"]["copy"][0, int(snapshot["snapshot"]["generation"][0]) & 1]
-    secret = bytearray(copy["keys"]["secret"][0])
-    public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-    secret[:] = bytes(32)
-    plane.use_replay(0, open_replay_set(config.state_dir, public, config.replay_capacity, marker_of(config.secret_file)))
     plane.recover(counters)
-    plane.adopt()
+    plane.look(time.monotonic_ns(), boot_time_ns())
     tell_memory(plane, setup, snapshot)
     return plane
+
+
+def boot_time_ns() -> int:
+    """The clock that keys end by: it goes on while the machine sleeps, and nobody can set it."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def tell_memory(plane: DataPlane, setup: NodeSetup, snapshot: Region) -> None:
@@ -167,9 +166,9 @@ def tell_memory(plane: DataPlane, setup: NodeSetup, snapshot: Region) -> None:
     config = setup.config
     log.info(
         "memory, all of it from the start: arena of %d slots %.1f MB, receive rings up to %.1f MB, keys and scratch %.1f MB, "
-        "lists %.1f MB, replay set %.1f MB, socket buffers up to %.1f MB",
+        "lists %.1f MB, replay sets %.1f MB, socket buffers up to %.1f MB",
         config.pool_slots, setup.arena.size / 1e6, sum(io.ring_size for io in plane.ios) / 1e6,
-        (snapshot.size + plane.scratch_size) / 1e6, plane.road.private_size / 1e6, plane.replay_size / 1e6,
+        (snapshot.size + plane.scratch_size) / 1e6, plane.road.private_size / 1e6, plane.keys.size / 1e6,
         2 * config.workers * config.receive_buffer / 1e6,
     )  # fmt: skip
 
@@ -182,7 +181,7 @@ def carry(plane: DataPlane, setup: NodeSetup) -> None:
     while True:
         now_ns = time.monotonic_ns()
         if now_ns >= look_at_ns:
-            plane.adopt()
+            plane.look(now_ns, boot_time_ns())
             plane.kernel_drops = setup.endpoint.kernel_drops()
             look_at_ns = now_ns + LOOK_NS
         word = int(command["drain"][0])

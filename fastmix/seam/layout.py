@@ -11,6 +11,9 @@ KEYS_MAX = 3
 CLASSES_MAX = 4
 ROUTES = 65536
 NO_LINK = 0xFFFF
+FIXED_SLOT = (1 << 64) - 1
+"""Stands for the number of a slot, of a key that has no end."""
+NEVER_NS = (1 << 63) - 1
 
 ADDRESS = np.dtype([("bytes", "u1", 28), ("size", "<u4")])
 ROOT = np.dtype([("root", "u1", 32), ("mask_key", "u1", 32)])
@@ -41,7 +44,18 @@ SNAPSHOT_LINK = np.dtype(
         ("send", ROOT),
     ]
 )
-SNAPSHOT_KEY = np.dtype([("secret", "u1", 32), ("key_slot", "u1"), ("live", "u1"), ("pad", "u1", 6)])
+SNAPSHOT_KEY = np.dtype(
+    [
+        ("id", "u1", 16),
+        ("slot", "<u8"),
+        ("from_ns", "<i8"),
+        ("until_ns", "<i8"),
+        ("key_slot", "u1"),
+        ("live", "u1"),
+        ("pad", "u1", 6),
+    ]
+)
+"""A key by its id, which names its pair file; its bytes are there only. `slot`: of time, or FIXED_SLOT; times: CLOCK_BOOTTIME."""
 SNAPSHOT_COPY = np.dtype(
     [
         ("link_count", "<u4"),
@@ -59,6 +73,7 @@ COMMAND = np.dtype([("drain", "<u4"), ("wake", "<u4"), ("pad", "<u4", 14)])
 SHARED = {
     "link_state": LINK_STATE,
     "snapshot_link": SNAPSHOT_LINK,
+    "snapshot_key": SNAPSHOT_KEY,
     "snapshot_copy": SNAPSHOT_COPY,
     "snapshot": SNAPSHOT,
     "counters": COUNTER_PAGES,

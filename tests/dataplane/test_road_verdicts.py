@@ -8,9 +8,9 @@ import pytest
 from crafted import crafted
 from road_rig import AT_ONCE, CLIENT_PLACE, DOWNSTREAM, Rig, only, small_plan
 
-from fastmix.dataplane.replay_set import ReplaySet, memory_replay_set
 from fastmix.packet.geometry import COUNTER_END, GEOMETRIES, HEADER_SIZE, JUMBO, WAN
 from fastmix.packet.verdict import DROPS, Verdict
+from fastmix.seam.layout import NEVER_NS
 
 P = 2**255 - 19
 GEOMETRY = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=str)
@@ -232,8 +232,9 @@ def test_the_same_packet_again() -> None:
 
 def test_a_full_replay_set_refuses() -> None:
     rig = Rig()
-    whole = memory_replay_set(1, bytes(range(32)))
-    rig.node.plane.use_replay(0, ReplaySet(whole.lines[:1], whole.replay_key))
+    (pair,), road = rig.node.pairs.values(), rig.node.plane.road
+    road.use_key(0, pair.secret, pair.replay_key, pair.lines[:1], 0)
+    road.key_times(0, 0, NEVER_NS)
     frames = rig.frames(40)
     assert rig.receive(*frames) == only(Verdict.DROP_REPLAY_FULL, 24)
     assert rig.node.metrics().pooled == 16

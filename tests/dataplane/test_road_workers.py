@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from road_rig import CLIENT_PLACE, UPSTREAM, Rig, only
 
-from fastmix.control.snapshot import publish_snapshot
+from fastmix.control.snapshot import SnapshotKey, publish_snapshot
 from fastmix.packet.verdict import Verdict
 from fastmix.seam.address import pack_address
 from fastmix.testing import roots_of
@@ -107,7 +107,7 @@ def test_a_snapshot_is_taken_by_all_before_the_next() -> None:
     node, plan = rig.node, rig.plan
 
     def publish() -> None:
-        publish_snapshot(node.snapshot, plan.network, plan.secrets[1], roots_of(plan, 1), 4096)
+        publish_snapshot(node.snapshot, plan.network, [SnapshotKey(next(iter(node.pairs)))], roots_of(plan, 1), 4096)
 
     def adopted() -> int:
         return int(node.page["process"]["adopted"][0])

@@ -145,7 +145,7 @@ def test_what_a_restart_would_not_mend(start) -> None:
     """Here the replay set is damaged: one sentence and the end."""
     node = start()
     pid = node.child("data")
-    for path in node.state_dir.glob("replay-*"):
+    for path in node.state_dir.glob("pair-*"):
         path.write_bytes(b"")
     os.kill(pid, signal.SIGKILL)
     assert node.ended() == 1

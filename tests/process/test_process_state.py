@@ -118,7 +118,7 @@ def test_a_key_is_not_used_without_its_replay_set(start, damage) -> None:
     """Recorded packets would be let in again: one sentence with the remedies."""
     node = start()
     assert node.stop() == 0
-    (path,) = node.state_dir.glob("replay-*")
+    (path,) = node.state_dir.glob("pair-*")
     whole = path.read_bytes()
     marker = Path(f"{node.config['secret_file']}.replay")
     if damage == "gone":
@@ -126,7 +126,7 @@ def test_a_key_is_not_used_without_its_replay_set(start, damage) -> None:
     elif damage == "zeroed":
         path.write_bytes(bytes(len(whole)))
     elif damage == "another":
-        path.write_bytes(whole[:48] + bytes(16) + whole[64:])
+        path.write_bytes(whole[:64] + bytes(16) + whole[80:])
     else:
         marker.write_text("rubbish")
     kept = marker.read_bytes()
