@@ -26,7 +26,7 @@ def settled(node):
         metrics = node.metrics()
         return metrics if metrics and not metrics.pooled + metrics.in_stage and metrics.received == node.sent else None
 
-    return until(quiet)
+    return until(quiet, else_tell=lambda: f"sent {node.sent}, {node.metrics()}")
 
 
 def test_data_plane(start) -> None:

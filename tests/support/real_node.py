@@ -27,6 +27,8 @@ from fastmix.testing import roots_of
 
 ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = {"floor": 0, "min_batch_size": 1}
+LAST = 16
+"""Datagrams that end a `flush`: one for each worker, at most."""
 
 
 class Zygote:
@@ -54,11 +56,13 @@ class Zygote:
         self.process.wait(10)
 
 
-def until(what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.005) -> Any:
-    """Polls until the answer is true, and returns it."""
+def until(
+    what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.005, *, else_tell: Callable[[], Any] = lambda: ""
+) -> Any:
+    """Polls until the answer is true, and returns it; `else_tell` says how it stood where it never was."""
     give_up = time.monotonic() + timeout_s
     while not (answer := what()):
-        assert time.monotonic() < give_up, f"nothing after {timeout_s} s"
+        assert time.monotonic() < give_up, f"nothing after {timeout_s} s: {else_tell()}"
         time.sleep(every_s)
     return answer
 
@@ -186,15 +190,17 @@ class RealNode:
 
     def settle(self, n: int) -> None:
         """Waits until n packets have come in and none is between socket and pool."""
-        until(lambda: (m := self.metrics()) and m.received == n and not m.in_stage)
+        until(
+            lambda: (m := self.metrics()) and m.received == n and not m.in_stage, else_tell=lambda: f"sent {n}, {self.metrics()}"
+        )
 
     def flush(self) -> int:
         """Waits until nothing is in its sockets; how many datagrams went with a process that was killed between the kernel's
-        hand and its own count (ARCHITECTURE.md, "The counter page"), which are taken off `sent`. One byte, refused for its
-        length, stands last in the queue."""
+        hand and its own count (ARCHITECTURE.md, "The counter page"), which are taken off `sent`. Datagrams that are refused for
+        their length stand last in the queues, one in that of each worker: the second word chooses it."""
         refused = until(self.metrics).dropped["drop_length"]
-        self.send_frames([b"\0"])
-        metrics = until(lambda: (m := self.metrics()) and m.dropped["drop_length"] > refused and not m.in_stage and m)
+        self.send_frames([i.to_bytes(8) for i in range(LAST)])
+        metrics = until(lambda: (m := self.metrics()) and m.dropped["drop_length"] == refused + LAST and not m.in_stage and m)
         gone = self.sent - metrics.received
         self.sent = metrics.received
         return gone
