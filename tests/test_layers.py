@@ -20,16 +20,17 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "sphinx": frozenset({"kernels", "packet"}),
     "network": frozenset({"networkfile", "files", "packet", "errors"}),
     "networkfile": frozenset({"network", "files", "packet", "errors"}),
+    "keys": frozenset({"kernels", "packet", "files", "errors"}),
     "links": frozenset({"kernels", "packet", "network", "files", "errors"}),
     "mixing": frozenset({"packet", "errors"}),
     "seam": frozenset({"files", "packet", "errors"}),
-    "dataplane": frozenset({"kernels", "mixing", "seam", "files", "packet", "errors"}),
+    "dataplane": frozenset({"keys", "kernels", "mixing", "seam", "files", "packet", "errors"}),
     "udp": frozenset({"seam", "files", "packet", "errors"}),
-    "control": frozenset({"seam", "links", "network", "packet", "config", "status", "files", "errors"}),
+    "control": frozenset({"keys", "seam", "links", "network", "packet", "config", "status", "files", "errors"}),
     "client": frozenset({"sphinx", "links", "network", "packet", "files", "errors", "udp"}),
     "tune": frozenset({"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
     "process": EVERYTHING,
-    "node": frozenset({"process", "control", "network", "config", "status", "errors", "mixing"}),
+    "node": frozenset({"keys", "process", "control", "network", "config", "status", "errors", "mixing"}),
     "plan": frozenset({"network", "files", "packet"}),
     "testing": EVERYTHING,
     "cli": EVERYTHING,
@@ -88,6 +89,13 @@ def test_imports_point_down(path: Path) -> None:
 def test_the_two_planes_never_meet() -> None:
     assert not MAY_IMPORT["control"] & {"dataplane", "udp", "kernels", "mixing"}
     assert not MAY_IMPORT["dataplane"] & {"control", "udp", "links"}
+
+
+def test_the_data_plane_knows_slots_and_no_keys() -> None:
+    text = "".join(path.read_text() for path in FILES if "dataplane" in path.parts)
+    assert set(re.findall(r"fastmix\.keys[\w.]*", text)) <= {"fastmix.keys.slots"}
+    assert imports_of(ROOT / "fastmix" / "keys" / "__init__.py") == set()
+    assert imports_of(ROOT / "fastmix" / "keys" / "slots.py") <= {"errors", "files"}
 
 
 def test_the_walk_sees_imports_in_functions_and_in_cython(tmp_path: Path) -> None:

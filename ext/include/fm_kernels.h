@@ -42,7 +42,8 @@ size_t fm_kernels_supported(const struct fm_kernels *tables[FM_ISA_COUNT]);
 
 /* Overwrites, and is not optimised away. */
 void fm_wipe(void *secret, size_t size);
-/* Overwrites what functions called before have left below this frame on the stack: keys, hash states. Once a batch. */
+/* Overwrites what functions called before have left below this frame on the stack and in vector registers: keys, hash states.
+ * Once a batch. */
 void fm_burn_stack(void);
 /* 1 if equal, 0 if not, in constant time. */
 int fm_equal(const uint8_t *a, const uint8_t *b, size_t size);
