@@ -10,6 +10,8 @@ BELOW, ABOVE = -8, 4
 """Steps of the grid below and above what a flooded node carried."""
 FLOOD = 1.6
 FLOODS = 4
+LOWER = 6
+"""So many longer runs, each a step lower than the one before, have the chance to be sustained."""
 Offer = Callable[[float, Timing], Run]
 """Offers a rate for some time."""
 
@@ -55,6 +57,19 @@ def find_capacity(offer: Offer, guess: float, timing: Timing) -> Capacity:
     if best is None:
         best = attempt(carried * STEP ** (2 * BELOW))
     return Capacity(best, best.sustained, tried)
+
+
+def confirmed(offer: Offer, found: Capacity, timing: Timing) -> Capacity:
+    """Measured again for longer: a step lower each time that the run is not sustained. Where none is: the lowest,
+    which says so."""
+    rate = found.rate
+    for _ in range(LOWER):
+        run = offer(rate, timing)
+        found.tried.append(run)
+        if run.sustained:
+            break
+        rate /= STEP
+    return Capacity(run, run.sustained, found.tried)
 
 
 def flooded(offer: Offer, guess: float, timing: Timing, tried: list[Run]) -> float:

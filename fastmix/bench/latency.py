@@ -6,10 +6,8 @@ from typing import Any
 from fastmix.bench.machine import describe_machine
 from fastmix.bench.node import Request
 from fastmix.bench.progress import Progress, silent
-from fastmix.bench.session import LATENCY_SHARE, open_session, quietest_latency, seconds_since
+from fastmix.bench.session import LATENCY_SHARE, open_session, seconds_since
 
-RUNS, QUIETEST = 5, 3
-"""So many runs a rate; the quietest of them count."""
 FIXED_RATE, FIXED_FROM = 50_000, 70_000
 """A node whose capacity is `FIXED_FROM` or more is measured at `FIXED_RATE`, too."""
 
@@ -23,11 +21,10 @@ def bench_latency(request: Request, *, quick: bool = False, progress: Progress =
         rates = [LATENCY_SHARE * found.rate] + ([FIXED_RATE] if found.rate >= FIXED_FROM else [])
         points = []
         for at, rate in enumerate(rates):
-            offer = session.offer(node, request.traffic, 0.6 + 0.2 * at)
-            runs = quietest_latency(offer, rate, session.measured, 2 if quick else RUNS)
+            counts, runs = session.latency(node, request.traffic, rate, 0.6 + 0.2 * at)
             points.append({
                 "offered_per_s": round(rate), "share_of_capacity": round(rate / found.rate, 2),
-                "latency_ms": runs[min(QUIETEST, len(runs)) - 1].latency_ms, "runs": [run.to_dict() for run in runs],
+                "latency_ms": counts.latency_ms, "runs": [run.to_dict() for run in runs],
             })  # fmt: skip
         workers = node.config.workers
     return {

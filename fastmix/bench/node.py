@@ -10,7 +10,7 @@ from fastmix.bench.kernels import BATCH, Best, make_inputs, repeated
 from fastmix.bench.machine import describe_machine
 from fastmix.bench.probe import Run
 from fastmix.bench.progress import Progress, silent
-from fastmix.bench.session import LATENCY_SHARE, Session, check_words, figures_of, open_session, quietest_latency, seconds_since
+from fastmix.bench.session import LATENCY_SHARE, Session, check_words, figures_of, open_session, seconds_since
 from fastmix.bench.under_test import NodeUnderTest, Settings
 from fastmix.kernels.isa import active
 
@@ -45,8 +45,8 @@ def bench_node(request: Request, *, quick: bool = False, progress: Progress = si
     with open_session(quick, progress) as session, session.node(settings) as node:
         found = session.capacity(node, settings, traffic)
         points = [session.offer(node, traffic, 0.7)(share * found.rate, session.measured) for share in SHARES]
-        at_70 = quietest_latency(session.offer(node, traffic, 0.8), LATENCY_SHARE * found.rate, session.measured, 2)
-        figures = figures_of(node, found.run, at_70[0])
+        at_70, _ = session.latency(node, traffic, LATENCY_SHARE * found.rate, 0.8)
+        figures = figures_of(node, found.run, at_70)
         overload = overload_of(session, node, found.run, traffic)
         stages = stages_ns(settings.geometry, found.run)
         metrics = node.metrics()

@@ -69,7 +69,7 @@ def times(value: float | None) -> str:
 
 
 def throughput_rows(result: dict[str, Any]) -> Rows:
-    """The document's table: its figures first, ours under them."""
+    """The document's table: its figures first, ours under them; * where the machine was not quiet."""
     rows: Rows = []
     told: set[str] = set()
     for row in result["rows"]:
@@ -81,7 +81,8 @@ def throughput_rows(result: dict[str, Any]) -> Rows:
             )
         base = result["baseline"].get(row["geometry"])
         rows.append((
-            f"{row['workers']} worker{'s' if row['workers'] > 1 else ''}, {row['geometry']}, {row['traffic']}",
+            f"{row['workers']} worker{'s' if row['workers'] > 1 else ''}, {row['geometry']}, {row['traffic']}"
+            + " *" * bool(row["noise"]),
             f"{row['messages_per_s']:,}", milliseconds(row["latency_ms"]), f"{row['cpu_percent']:.0f} %",
             f"{row['messages_per_node_cpu_s']:,}", times(row["messages_per_node_cpu_s"] / base if base else None),
             f"{row['loss']:.3%}", f"{megabytes(row['memory_mb'])}, {megabytes(row['rss_mb'])}",

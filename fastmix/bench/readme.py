@@ -25,8 +25,10 @@ def section_of(name: str, result: dict[str, Any]) -> str:
     rates = ", ".join(f"{rate:,} ({geometry})" for geometry, rate in result["baseline"].items() if rate)
     told = f"libsodium from C, one packet at a time, in the same run: {rates} unwraps a CPU-second." if rates else ""
     noisy = sum(bool(row["noise"]) for row in result["rows"])
+    if "latency_is" in result:
+        told += f" Latency is {result['latency_is']}."
     if noisy:
-        told += f" The machine was not quiet in {noisy} of {len(result['rows'])} rows."
+        told += f" \\* The machine was not quiet ({noisy} of {len(result['rows'])} rows); why, the result says."
     return f"{name}` -->\n" + "\n".join(lines) + f"\n\nMeasured on {short_name(result['machine'])}. {told}\n"
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastmix.bench.capacity import Capacity, find_capacity
+from fastmix.bench.capacity import Capacity, confirmed, find_capacity
 from fastmix.bench.cores import Cores, quiet_process
 from fastmix.bench.kernels import Best, make_inputs, sodium_stages
 from fastmix.bench.neighbours import TRAFFIC, Neighbours
@@ -26,8 +26,11 @@ QUICK_PROBE = Timing(0.1, 0.25, 0.05)
 QUICK_MEASURED = Timing(0.15, 0.4, 0.05)
 LATENCY_SHARE = 0.7
 """Of the capacity: at this rate latency is measured."""
-ROUNDS = 12
-"""Samples of libsodium before each node."""
+SODIUM_S, QUICK_SODIUM_S = 1.5, 0.1
+"""So long libsodium is sampled before and after each node: its quietest sample is what all ratios are to."""
+RUNS, QUIETEST = 5, 3
+"""Latency is measured so many times at a rate; the third best counts."""
+QUICK_RUNS = 2
 
 
 @dataclass
@@ -59,11 +62,12 @@ class Session:
 
     @contextmanager
     def node(self, settings: Settings) -> Iterator[NodeUnderTest]:
-        """A fresh node; libsodium is sampled before it."""
+        """A fresh node; libsodium is sampled before and after it."""
         self.sample_sodium()
         self.note(0.0, "starting a node")
         with running_node(self.neighbours, settings, self.cores) as node:
             yield node
+        self.sample_sodium()
 
     def offer(self, node: NodeUnderTest, traffic: str, share: float = 0.5) -> Callable[[float, Timing], Run]:
         """How `find_capacity` offers a rate."""
@@ -75,19 +79,16 @@ class Session:
         return offer
 
     def capacity(self, node: NodeUnderTest, settings: Settings, traffic: str) -> Capacity:
-        """Of a node, then measured again for longer: a step lower each time that the longer run is not sustained."""
-        workers = node.config.workers
-        guess = 0.7 * workers * unwraps_per_s(geometry_named(settings.geometry))
-        offer = self.offer(node, traffic, 0.3)
-        found = find_capacity(offer, guess, self.probe)
-        rate = found.rate
-        for _ in range(3):
-            run = self.offer(node, traffic, 0.6)(rate, self.measured)
-            found.tried.append(run)
-            if run.sustained:
-                return Capacity(run, True, found.tried)
-            rate /= 1.05
-        return found
+        """Of a node, by short runs, then confirmed by longer ones."""
+        guess = 0.7 * node.config.workers * unwraps_per_s(geometry_named(settings.geometry))
+        found = find_capacity(self.offer(node, traffic, 0.3), guess, self.probe)
+        return confirmed(self.offer(node, traffic, 0.6), found, self.measured)
+
+    def latency(self, node: NodeUnderTest, traffic: str, rate: float, share: float) -> tuple[Run, list[Run]]:
+        """The run that counts at that rate, and all of them."""
+        offer = self.offer(node, traffic, share)
+        runs = quietest_latency(offer, rate, self.measured, QUICK_RUNS if self.quick else RUNS)
+        return runs[min(QUIETEST, len(runs)) - 1], runs
 
     def sample_sodium(self) -> None:
         """Some more samples of the baseline, where there is libsodium."""
@@ -95,7 +96,8 @@ class Session:
             self.sodium = {name: Best(stage) for name, stage in sodium_stages(find_sodium(), make_inputs()).items()}
         os.sched_setaffinity(0, {self.cores.all[-1]})  # where the node will be
         for best in self.sodium.values():
-            for _ in range(ROUNDS):
+            end = time.monotonic() + (QUICK_SODIUM_S if self.quick else SODIUM_S) / len(self.sodium)
+            while time.monotonic() < end:
                 best.sample()
         os.sched_setaffinity(0, {self.cores.load})
 

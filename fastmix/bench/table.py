@@ -7,12 +7,10 @@ from typing import Any
 from fastmix.bench.machine import describe_machine
 from fastmix.bench.neighbours import TRAFFIC
 from fastmix.bench.progress import Progress, silent
-from fastmix.bench.session import LATENCY_SHARE, Session, figures_of, open_session, quietest_latency, seconds_since
+from fastmix.bench.session import LATENCY_SHARE, QUICK_RUNS, RUNS, Session, figures_of, open_session, seconds_since
 from fastmix.bench.under_test import Settings
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.udp.backends import choose_backend
-
-LATENCY_RUNS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,7 @@ def bench_table(*, quick: bool = False, progress: Progress = silent) -> dict[str
             rows += node_rows(session, configuration, geometry)
         baseline = session.baseline()
     told = {"bench": "table", "quick": quick, "machine": describe_machine(), "baseline": baseline}
+    told["latency_is"] = f"the {'better' if quick else 'third best'} of {QUICK_RUNS if quick else RUNS} runs"
     return told | {"rows": rows, "seconds": seconds_since(began)}
 
 
@@ -59,11 +58,10 @@ def node_rows(session: Session, configuration: Configuration, geometry: str) -> 
     with session.node(settings) as node:
         for traffic in TRAFFIC:
             found = session.capacity(node, settings, traffic)
-            offer = session.offer(node, traffic, 0.8)
-            latency = quietest_latency(offer, LATENCY_SHARE * found.rate, session.measured, 1 if session.quick else LATENCY_RUNS)
+            latency, _ = session.latency(node, traffic, LATENCY_SHARE * found.rate, 0.8)
             rows.append({
                 "configuration": configuration.name, "geometry": geometry, "traffic": traffic, "workers": node.config.workers,
-                **figures_of(node, found.run, latency[0]),
+                **figures_of(node, found.run, latency),
                 "document": {
                     "messages_per_s": configuration.messages_per_s, "latency": configuration.latency, "cpu": configuration.cpu
                 },

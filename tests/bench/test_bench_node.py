@@ -18,7 +18,7 @@ import pytest
 
 from fastmix.bench import cores, latency, memory, node, node_report, readme, session, table, under_test
 from fastmix.bench._load import Load, table_of
-from fastmix.bench.capacity import find_capacity
+from fastmix.bench.capacity import confirmed, find_capacity
 from fastmix.bench.node import Request
 from fastmix.bench.probe import Run, Timing, backlog_of, percentiles, run_load
 from fastmix.bench.progress import silent
@@ -190,6 +190,15 @@ def test_capacity_is_found(capacity: float, guess: float, noisy: bool) -> None:
     assert len(found.tried) < 20
 
 
+@pytest.mark.parametrize(("lasting", "confirms"), [(95.0, True), (80.0, True), (60.0, False)])
+def test_what_a_longer_run_does_not_confirm_is_no_capacity(lasting: float, confirms: bool) -> None:
+    found = find_capacity(offered(100.0), 100.0, Timing())
+    last = confirmed(offered(lasting), found, Timing())
+    assert last.sustained == confirms
+    assert last.rate <= lasting or not confirms
+    assert last.run is last.tried[-1]
+
+
 def test_a_node_that_carries_nothing_is_said_to() -> None:
     assert not find_capacity(offered(0.0), 1000.0, Timing()).sustained
 
@@ -203,6 +212,8 @@ def test_a_growing_backlog_is_no_capacity() -> None:
     assert not replace(QUIET, backlog_ms=late).sustained
     assert backlog_of(np.zeros(n, np.int64), ~here) > 100
     assert not replace(QUIET, loss=0.0011).sustained
+    assert not replace(QUIET, messages_per_s=985.0).sustained, "15 ms of a second have not arrived"
+    assert replace(QUIET, messages_per_s=995.0).sustained
     assert replace(QUIET, loss=0.001, backlog_ms=9.9).sustained
 
 
