@@ -18,6 +18,7 @@ from fastmix.config import MixnodeConfig
 from fastmix.control.ask import ask
 from fastmix.errors import FastmixError, NetworkFailure
 from fastmix.files.temporary import FleetingDirectory
+from fastmix.process.swap import mount_of
 from fastmix.seam.lifeline import PR_SET_PDEATHSIG
 from fastmix.status import Metrics
 
@@ -204,6 +205,7 @@ def memory_of(pids: Sequence[int], apart: str) -> Memory:
     """Proportional anonymous and shared memory of processes, that of files under `apart` aside, and their RSS."""
     own: int | None = 0
     rss = replay = 0
+    kind, _ = mount_of(Path(apart))
     for pid in pids:
         try:
             rollup = fields_of(Path(f"/proc/{pid}/smaps_rollup").read_text())
@@ -216,7 +218,7 @@ def memory_of(pids: Sequence[int], apart: str) -> Memory:
         rss += rollup["Rss"]
         replay += part
         if own is not None:
-            own += rollup["Pss_Anon"] + rollup["Pss_Shmem"] - part
+            own += rollup["Pss_Anon"] + rollup["Pss_Shmem"] - (part if kind == "tmpfs" else 0)  # elsewhere it is in Pss_File
     return Memory(own, replay, rss)
 
 

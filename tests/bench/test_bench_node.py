@@ -1,10 +1,12 @@
 """`fastmix bench node` and its kin: a real node under a small load, and the logic around it."""
 
 import json
+import mmap
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +29,7 @@ from fastmix.bench.table import CONFIGURATIONS
 from fastmix.bench.under_test import Memory, Settings, children, memory_of, part_of
 from fastmix.cli.main import main
 from fastmix.errors import ConfigError
+from fastmix.files.temporary import SHARED_MEMORY
 from fastmix.seam.lifeline import set_timer_slack
 from fastmix.udp import backends
 
@@ -251,6 +254,22 @@ def test_memory_is_told_apart() -> None:
     mine = memory_of([os.getpid()], "/nowhere")
     assert mine.own is None or 0 < mine.own < mine.rss
     assert memory_of([0x7FFFFFFF], "/nowhere").rss == 0
+
+
+@pytest.mark.parametrize("place", [SHARED_MEMORY, None], ids=["in memory", "on a disk"])
+def test_a_replay_set_is_apart_wherever_it_lies(place: Path | None, tmp_path: Path) -> None:
+    """The kernel counts its pages as shared memory on a tmpfs, as those of a file elsewhere."""
+    size = 64 << 20
+    with tempfile.TemporaryDirectory(dir=place or tmp_path) as folder:
+        before = memory_of([os.getpid()], folder)
+        with (Path(folder) / "replay").open("w+b") as file:
+            file.truncate(size)
+            with mmap.mmap(file.fileno(), size) as mapping:
+                mapping[::4096] = bytes(size // 4096)
+                during = memory_of([os.getpid()], folder)
+    assert (before.replay, during.replay) == (0, size)
+    if before.own is not None:
+        assert during.own == pytest.approx(before.own, abs=8 << 20)
 
 
 def test_the_process_is_as_before_when_it_was_measured() -> None:
