@@ -9,8 +9,7 @@ from pool_bench import SLOTS, Bench
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from fastmix.bench import one_at_a_time
-from fastmix.bench.kernels import FLOORS, Best, Inputs, make_inputs, python_rates, shuffle_ns, sodium_stages, stages_of
-from fastmix.bench.machine import is_intel
+from fastmix.bench.kernels import Best, Inputs, floor_of, make_inputs, python_rates, shuffle_ns, sodium_stages, stages_of
 from fastmix.bench.one_at_a_time import Primitives
 from fastmix.bench.sodium import find_sodium
 from fastmix.kernels._replay import ReplaySet
@@ -46,13 +45,12 @@ def bench_stage(benchmark: BenchmarkFixture, inputs: Inputs, place: str) -> None
     best = Best(stages[place])
     benchmark.pedantic(best.sample, rounds=ROUNDS)
     benchmark.extra_info.update(cycles=best.cycles, core_ghz=best.ghz)
-    LINES.append(f"{place}: {best.cycles:,.0f} cycles, {1e9 / best.ns:,.0f} a core-second{floor_of(place)}")
+    LINES.append(f"{place}: {best.cycles:,.0f} cycles, {1e9 / best.ns:,.0f} a core-second{floor_text(place)}")
 
 
-def floor_of(place: str) -> str:
-    """The counted floor of an unwrap, where it is known."""
-    stage, _, rest = place.partition(".")
-    floor = FLOORS.get(active().name, {}).get(rest.partition(".")[0]) if stage == "unwrap" and is_intel() else None
+def floor_text(place: str) -> str:
+    """The counted floor, where it is known. An unwrap's place ends in its batch size."""
+    floor = floor_of(active().name, ".".join(place.split(".")[:2]))
     return f" (floor {floor:,})" if floor else ""
 
 

@@ -36,8 +36,12 @@ BUILD_HOPS = (1, 3)
 BUILD_ROWS = 256
 MESSAGE = 1024
 """Bytes in a lane of ChaCha20, BLAKE2b and Poly1305, when measured alone."""
-FLOORS = {"avx512ifma": {"wan": 27_100, "jumbo": 29_100}}
-"""Fewest core cycles a packet by counted instructions and two vector ports, on Intel; not known for other kernels and CPUs."""
+FLOORS = {
+    "avx512ifma": {"unwrap.wan": 27_100, "unwrap.jumbo": 29_100, "x25519": 11_600, "chacha20": 528},
+    "avx512f": {"x25519": 20_850, "chacha20": 528},
+}
+"""Fewest core cycles a packet, operation or 1,024 bytes by counted instructions and two vector ports, on Intel (of X25519 the
+ladder: 255 steps of 364 and 654 cycles for eight lanes); not known for other kernels and CPUs."""
 SAMPLE_NS = 300_000
 """A sample that can be repeated lasts about so long."""
 BUDGET_S = 12.0
@@ -255,12 +259,20 @@ def block_of(isa: str, best: dict[str, Best]) -> dict[str, Any]:
 
     return {
         "isa": isa,
-        "x25519": {"cycles": cycles("x25519")},
-        **{name: {"cycles": cycles(name), "bytes": MESSAGE} for name in ("chacha20", "blake2b", "poly1305")},
+        "x25519": {"cycles": cycles("x25519"), "floor_cycles": floor_of(isa, "x25519")},
+        **{
+            name: {"cycles": cycles(name), "bytes": MESSAGE, "floor_cycles": floor_of(isa, name)}
+            for name in ("chacha20", "blake2b", "poly1305")
+        },
         "link": {name: {act: cycles(f"link.{name}.{act}") for act in ("open", "seal")} for name in GEOMETRIES},
         "unwrap": {name: unwrap_of(isa, name, best) for name in GEOMETRIES},
         "build": {name: {str(hops): rate_of(best[f"{isa}/build.{name}.{hops}"]) for hops in BUILD_HOPS} for name in GEOMETRIES},
     }
+
+
+def floor_of(isa: str, figure: str) -> int | None:
+    """The counted floor of a figure on this CPU, core cycles; None where it is not known."""
+    return FLOORS.get(isa, {}).get(figure) if is_intel() else None
 
 
 def rate_of(one: Best) -> dict[str, int]:
@@ -274,7 +286,7 @@ def unwrap_of(isa: str, geometry: str, best: dict[str, Best]) -> dict[str, Any]:
     one = best.get(f"libsodium.{geometry}")
     return {
         **rate_of(at_batch),
-        "floor_cycles": FLOORS.get(isa, {}).get(geometry) if is_intel() else None,
+        "floor_cycles": floor_of(isa, f"unwrap.{geometry}"),
         "vs_libsodium": round(one.ns / at_batch.ns, 2) if one else None,
         "by_batch": {str(n): round(best[f"{isa}/unwrap.{geometry}.{n}"].cycles) for n in BATCHES},
     }

@@ -45,7 +45,7 @@ def test_the_figures_are_there_and_positive(run: tuple[dict[str, Any], str]) -> 
         unwrap = result["unwrap"][geometry]
         assert 5_000 < unwrap["cycles"] < 10_000_000
         assert unwrap["packets_per_s"] == pytest.approx(result["core_ghz"] * 1e9 / unwrap["cycles"], rel=0.15)  # clocks differ
-        assert unwrap["floor_cycles"] is None or 5_000 < unwrap["floor_cycles"] < 100_000
+        assert unwrap["floor_cycles"] is None or unwrap["floor_cycles"] < 1.05 * unwrap["cycles"], "a floor that is undercut"
         assert set(unwrap["by_batch"]) == {"8", "16", "32", "64", "128", "256"}
         assert set(result["link"][geometry]) == {"open", "seal"}
         assert result["build"][geometry]["3"]["cycles"] > result["build"][geometry]["1"]["cycles"] > 0
@@ -109,8 +109,11 @@ def test_the_baseline_drops_what_we_drop() -> None:
 def test_without_libsodium_the_other_figures_still_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sodium, "NAMES", ("libnothing.so.1",))
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
-    assert sodium.find_sodium() is None
-    assert kernels.sodium_stages(None, kernels.make_inputs()) == {}
+    result = kernels.bench_kernels("portable", quick=True)
+    assert "apt install" in result["baseline"]["libsodium"]["absent"]
+    for geometry in GEOMETRIES:
+        assert result["unwrap"][geometry]["cycles"] > 0
+        assert result["unwrap"][geometry]["vs_libsodium"] is None
 
 
 def test_noise_is_named() -> None:
