@@ -211,6 +211,33 @@ static void keypairs_run(const struct fm_kernels *k, void *state)
     fm_keypairs(k, s->seed, s->secret[0], s->public[0], s->n);
 }
 
+struct chains {
+    size_t n;
+    uint8_t state[LANES_MAX][32];
+    struct fm_chain chain;
+    uint8_t secret[LANES_MAX][32], public[LANES_MAX][32], sealed[LANES_MAX][FM_CHAIN_SEALED_SIZE];
+};
+
+static void chains_make(const struct fm_kernels *k, void *state, struct source *secrets)
+{
+    source_fill(secrets, ((struct chains *)state)->state, sizeof ((struct chains *)state)->state);
+}
+
+/* Each lane's state also seals the chain that it begins. */
+static void chains_run(const struct fm_kernels *k, void *state)
+{
+    static const uint8_t id[FM_CHAIN_ID_SIZE], nonce[12];
+    struct chains *c = state;
+    for (size_t i = 0; i < c->n; i++) {
+        fm_chain_begin(&c->chain, i, c->state[i], id);
+        fm_chain_publics(k, &c->chain, c->public[i], 1);
+        fm_chain_advance(k, &c->chain, 2);
+        fm_chain_secret(k, &c->chain, c->secret[i]);
+        fm_chain_seal(k, &c->chain, c->sealed[i], c->state[i], nonce, NULL, 0);
+    }
+    fm_chain_wipe(&c->chain);
+}
+
 struct comparison {
     size_t n;
     uint8_t given[LANES_MAX][32], expected[LANES_MAX][32];
@@ -252,5 +279,6 @@ const struct subject PRIMITIVES[] = {
     SUBJECT("scalar", scalars, factor, out, scalars_make, scalars_run),
     SUBJECT("equal", comparison, given, given, comparison_make, comparison_run), /* its answer is declared */
     SUBJECT("keypairs", keypairs, seed, public, keypairs_make, keypairs_run),
+    SUBJECT("chain", chains, state, secret, chains_make, chains_run),
     {NULL},
 };

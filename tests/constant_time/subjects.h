@@ -4,6 +4,7 @@
 #define SUBJECTS_H
 
 #include "fm_build.h"
+#include "fm_keychain.h"
 #include "fm_kernels.h"
 #include "fm_link.h"
 #include "fm_sphinx.h"

@@ -1,0 +1,321 @@
+"""The chain of mix keys on disk: a state that is always whole, and of which a stolen disk shows no past.
+
+Two files. The *state* is sealed under a wrapping key that is used once, and replaced as a whole. The *wrapping keys* have a file
+with two places, which are overwritten where they lie. Advancing, in this order, each step synced: a new wrapping key in the place
+that is free; the new state under it; random bytes over the old wrapping key, so that copies of the old state are worth nothing.
+Whatever step is the last one, the state on disk has its key. What flash memory, journals of data or snapshots of a file system
+retain of an overwritten key is beyond this: a TPM (`places`) or a `tmpfs` (`chain = "memory"`) is not.
+
+State: magic (16), version u32, zeros (4), generation u64, then `Chain.seal`'s 72 bytes, which authenticate all before them.
+The generation's last bit says which place has the key; all numbers are little endian.
+"""
+
+import errno
+import os
+import stat
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
+from fastmix.files.durable import sync_directory, write_durably
+from fastmix.files.private import lock, open_private
+from fastmix.keys._chain import SEALED_SIZE, Chain, LockedBytes
+
+MAGIC = b"fastmix chain\0\0\0"
+VERSION = 1
+_HEAD = struct.Struct("<16sIIQ")
+STATE_SIZE = _HEAD.size + SEALED_SIZE
+PLACE_STRIDE = 4096
+"""Places lie so far apart that no torn write hits both."""
+PLACES_SIZE = 2 * PLACE_STRIDE
+KEY_SIZE = 32
+
+
+class KeyPlaces(Protocol):
+    """Two places (0, 1) for 32 secret bytes, where an overwritten key is gone: a file here, or an NV index of a TPM."""
+
+    def read(self, place: int, into: LockedBytes) -> None:
+        """The key that lies there. `OSError` where it cannot be read."""
+
+    def write(self, place: int, key: LockedBytes) -> None:
+        """Overwrites it, durable when this returns. `OSError` leaves the other place as it is."""
+
+    def close(self) -> None:
+        """Frees what holds them."""
+
+
+class FilePlaces:
+    """Places in a file of this user's alone, which one process holds at a time."""
+
+    def __init__(self, path: Path, wait_s: float = 0.0) -> None:
+        """Takes the file, made where there is none.
+
+        `ConfigError` where another process has it after `wait_s`, or others could read it; `ResourceExhausted` where the disk
+        refuses it.
+        """
+        self.path = path
+        try:
+            self._fd = _open_own(path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise _refused(path, error) from None
+        if not lock(self._fd, wait_s):
+            os.close(self._fd)
+            raise ConfigError(f"{path}: another process has this chain of keys: stop that node, or name another directory")
+        try:
+            if os.fstat(self._fd).st_size != PLACES_SIZE:
+                self._lay_out()
+        except OSError as error:
+            os.close(self._fd)
+            raise _refused(path, error) from None
+
+    def read(self, place: int, into: LockedBytes) -> None:
+        """The 32 bytes of a place."""
+        os.preadv(self._fd, [into.view], place * PLACE_STRIDE)
+
+    def write(self, place: int, key: LockedBytes) -> None:
+        """Overwrites a place where it lies, and syncs it."""
+        if os.pwrite(self._fd, key.view, place * PLACE_STRIDE) != KEY_SIZE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Frees the file for another process."""
+        os.close(self._fd)
+
+    def _lay_out(self) -> None:
+        """A new file, or one whose making was cut off; of one that was damaged no key is of use."""
+        os.ftruncate(self._fd, 0)
+        if os.pwrite(self._fd, bytes(PLACES_SIZE), 0) != PLACES_SIZE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._fd)
+        sync_directory(self.path.parent)
+
+
+class ChainFile:
+    """A chain whose state is on disk before a secret of it is given out. Made by `create` or `open`; `close` wipes the memory."""
+
+    def __init__(self, path: Path, places: KeyPlaces, chain: Chain, generation: int) -> None:
+        """Use `create` or `open`."""
+        self.path = path
+        self._places = places
+        self._chain = chain
+        self._generation = generation
+
+    @classmethod
+    def create(cls, path: Path, first_slot: int, places: KeyPlaces | None = None, wait_s: float = 0.0) -> Self:
+        """A fresh chain from `first_slot` on, durable; it takes the place of one that is there, damaged or not.
+
+        Raises as `FilePlaces`, and `ResourceExhausted` where the disk or the limit on locked memory refuses: an old one stays.
+        """
+        places = places or FilePlaces(places_path(path), wait_s)
+        try:
+            file = cls(path, places, Chain.fresh(first_slot), _generation_at(path))
+            file._replace_by(file._chain)
+        except BaseException:
+            places.close()
+            raise
+        return file
+
+    @classmethod
+    def open(cls, path: Path, places: KeyPlaces | None = None, wait_s: float = 0.0) -> Self | None:
+        """The chain that is there, or None where there is none.
+
+        `CryptoError` where it is damaged, of another length, of a newer version, or its wrapping key is gone; else as `create`.
+        """
+        state = _read_state(path)
+        if state is None:
+            return None
+        if places is None:
+            _check_places(places_path(path))
+            places = FilePlaces(places_path(path), wait_s)
+        try:
+            generation, chain = _unsealed(path, _read_state(path) or state, places)
+            _write_random(places, ~generation & 1)  # where the last advance was cut off, the old key is still there
+        except OSError as error:
+            places.close()
+            raise _refused(path, error) from None
+        except BaseException:
+            places.close()
+            raise
+        return cls(path, places, chain, generation)
+
+    @property
+    def id(self) -> bytes:
+        """16 bytes, public, that no other chain has."""
+        return self._chain.id
+
+    @property
+    def slot(self) -> int:
+        """The slot whose secret is next."""
+        return self._chain.slot
+
+    def publics(self, n: int) -> npt.NDArray[np.uint8]:
+        """The X25519 publics of the next n slots, u8[n, 32]."""
+        return self._chain.publics(n)
+
+    def take(self, into: LockedBytes | memoryview) -> None:
+        """Advances past `slot`, durably, and only then writes its secret into the 32 bytes.
+
+        `ResourceExhausted` where the disk refuses: then nothing is written, and the same secret can be asked for again.
+        """
+        if memoryview(into).nbytes != KEY_SIZE:
+            raise ValueError(f"into has {memoryview(into).nbytes} bytes, not {KEY_SIZE}")
+        before = self._chain
+        self._advance_to(before.slot + 1)
+        before.take(into)
+        before.wipe()
+
+    def skip_to(self, slot: int) -> None:
+        """Gives up, durably, the secrets of all slots before this one. `ValueError` backwards; else as `take`."""
+        before = self._chain
+        self._advance_to(slot)
+        before.wipe()
+
+    def renew(self, first_slot: int) -> None:
+        """Goes on with a fresh chain from `first_slot` on, durably. `ValueError` backwards; else as `take`."""
+        if first_slot < self.slot:
+            raise ValueError(f"first_slot = {first_slot}: this chain is at {self.slot} already, and no slot gets a second key")
+        before, fresh = self._chain, Chain.fresh(first_slot)
+        self._replace_by(fresh)
+        self._chain = fresh
+        before.wipe()
+
+    def close(self) -> None:
+        """Wipes the chain in memory and frees the files."""
+        self._chain.wipe()
+        self._places.close()
+
+    def burn(self) -> None:
+        """Ends the chain for good: its keys are overwritten in both places, its state is removed, and it is closed."""
+        self._chain.wipe()
+        try:
+            for place in (0, 1):
+                _write_random(self._places, place)
+            self.path.unlink(missing_ok=True)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise _refused(self.path, error) from None
+        finally:
+            self._places.close()
+
+    def _advance_to(self, slot: int) -> None:
+        ahead = self._chain.copy()
+        try:
+            ahead.skip_to(slot)
+            self._replace_by(ahead)
+        except BaseException:
+            ahead.wipe()
+            raise
+        self._chain = ahead
+
+    def _replace_by(self, chain: Chain) -> None:
+        """Makes this the state on disk; an error leaves one that is whole: the old one, or this."""
+        generation = self._generation + 1
+        head = _HEAD.pack(MAGIC, VERSION, 0, generation)
+        try:
+            with LockedBytes(KEY_SIZE) as key:
+                self._places.write(generation & 1, key.fill_random())
+                write_durably(self.path, head + chain.seal(key, _nonce(generation), head))
+            self._generation = generation
+            _write_random(self._places, ~generation & 1)
+        except OSError as error:
+            self._generation = _generation_at(self.path)  # renamed, though perhaps not synced
+            raise _refused(self.path, error) from None
+
+
+def places_path(path: Path) -> Path:
+    """The file of the wrapping keys of a state."""
+    return path.with_name(f"{path.name}.wrap")
+
+
+def chain_path(chain: str, keys_dir: Path, state_dir: Path) -> Path:
+    """Where the state lies: with `chain = "disk"` beside the keys, so that it survives a reboot; with "memory" in `state_dir`.
+
+    That is a tmpfs: the chain outlives processes, but is never on disk. `ConfigError` for another word.
+    """
+    places = {"disk": keys_dir, "memory": state_dir}
+    if chain not in places:
+        raise ConfigError(f'chain = {chain!r} is not known: use "disk" or "memory"')
+    return places[chain] / "mix-keys.chain"
+
+
+def _nonce(generation: int) -> bytes:
+    """Any would do, for each key is used once."""
+    return generation.to_bytes(12, "little")
+
+
+def _write_random(places: KeyPlaces, place: int) -> None:
+    """Overwrites a key by bytes that nobody knows."""
+    with LockedBytes(KEY_SIZE) as noise:
+        places.write(place, noise.fill_random())
+
+
+def _refused(path: Path, error: OSError) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"{path}: the chain of mix keys cannot be stored: {error.strerror}; what was there is still valid: "
+        "free space on that file system, or check the directory"
+    )
+
+
+def _open_own(path: Path, flags: int) -> int:
+    """A descriptor of this user's own file, which nobody else can read."""
+    fd = open_private(path, flags)
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    if mode & 0o077:
+        os.close(fd)
+        raise ConfigError(f"{path}: has mode {mode:04o}, so others can read keys in it: chmod 600 {path}")
+    return fd
+
+
+def _read_state(path: Path) -> bytes | None:
+    """The bytes of the state file, one more than it may have at most."""
+    try:
+        fd = _open_own(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _refused(path, error) from None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(STATE_SIZE + 1)
+
+
+def _generation_at(path: Path) -> int:
+    """That of the state on disk, so far as one can be seen."""
+    with suppress(OSError, ConfigError, ResourceExhausted):
+        state = _read_state(path)
+        if state is not None and len(state) == STATE_SIZE:
+            return int(_HEAD.unpack_from(state)[3]) & (1 << 63) - 1
+    return 0
+
+
+def _check_places(path: Path) -> None:
+    """`CryptoError` where the wrapping keys of a state cannot be there."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise CryptoError(f"{path}: is missing, and without it {path.stem} cannot be opened: make a new chain") from None
+    if size != PLACES_SIZE:
+        raise CryptoError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; make a new chain")
+
+
+def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, Chain]:
+    """Generation and chain of a state; `CryptoError` says what is wrong with it."""
+    if state[: len(MAGIC)] != MAGIC[: len(state)]:
+        raise CryptoError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: make a new chain")
+    if len(state) >= _HEAD.size and (version := _HEAD.unpack_from(state)[1]) > VERSION:
+        raise CryptoError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or make a new chain")
+    if len(state) != STATE_SIZE:
+        size = f"{len(state)}" if len(state) < STATE_SIZE else "more"
+        raise CryptoError(f"{path}: has {size} bytes, not {STATE_SIZE}: it is damaged; make a new chain")
+    generation = int(_HEAD.unpack_from(state)[3])
+    with LockedBytes(KEY_SIZE) as key:
+        places.read(generation & 1, key)
+        try:
+            return generation, Chain.open(state[_HEAD.size :], key, _nonce(generation), state[: _HEAD.size])
+        except CryptoError:
+            raise CryptoError(f"{path}: is damaged, or older than its wrapping key: make a new chain") from None
