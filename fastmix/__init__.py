@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from fastmix.mixing import MixingStrategy
     from fastmix.node import Mixnode
-    from fastmix.status import Metrics, NodeState, NodeStatus
+    from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
 
 __all__ = [
     "BatchTimeout",
@@ -27,6 +27,9 @@ __all__ = [
     "ConfigError",
     "CryptoError",
     "FastmixError",
+    "Health",
+    "HealthIssue",
+    "HealthStatus",
     "Metrics",
     "MixingConfig",
     "MixingStrategy",
@@ -44,6 +47,9 @@ _HOMES = {
     "MixingConfig": "config",
     "MixnodeConfig": "config",
     "MixingStrategy": "mixing",
+    "Health": "status",
+    "HealthIssue": "status",
+    "HealthStatus": "status",
     "Metrics": "status",
     "NodeState": "status",
     "NodeStatus": "status",

@@ -24,7 +24,7 @@ from fastmix.mixing import MixingStrategy
 from fastmix.network import Network
 from fastmix.process.environment import child_environment
 from fastmix.process.mixing import mixing_blob, unpicklable
-from fastmix.status import Metrics, NodeState, NodeStatus
+from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
 
 START_TIMEOUT_S = 90.0
 METRICS_TIMEOUT_S = 2.0
@@ -118,6 +118,14 @@ class Mixnode:
             except NetworkFailure:
                 self._read_last_metrics()
         return self._last_metrics
+
+    async def health_check(self) -> Health:
+        """What is wrong with the node now, with remedies. One that does not run is unhealthy."""
+        if self._process is not None and self._process.returncode is None:
+            return Health.from_dict(await asyncio.to_thread(ask, self.config.state_dir, "health"))
+        status = await self.get_status()
+        problem = status.reason or f"the node is {status.state.value}: it takes no packets"
+        return Health((HealthIssue("state", HealthStatus.UNHEALTHY, problem, "start it"),))
 
     async def configure_mixing(self, mixing: MixingConfig | MixingStrategy) -> None:
         """Another strategy or other limits on the running node; no packet is lost. `ConfigError`: refused, the old one stays."""

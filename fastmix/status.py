@@ -1,7 +1,9 @@
 """What a node says about itself: its state and its counters. A leaf that `fastmix status` can import in a moment."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any, Self
 
 
 class NodeState(StrEnum):
@@ -127,3 +129,43 @@ class Metrics:
             "conservation": self.conservation or "exact",
             "unwraps_per_s": self.unwraps_per_s,
         }
+
+
+class HealthStatus(StrEnum):
+    """How a node is: `degraded` does its work and wants to be looked after, `unhealthy` does not do it."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthIssue:
+    """One thing that is wrong: a name that does not change, how bad it is, what it is, what to do."""
+
+    name: str
+    status: HealthStatus
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a node says of its health: its issues, the worst first."""
+
+    issues: tuple[HealthIssue, ...] = ()
+
+    @property
+    def overall(self) -> HealthStatus:
+        """The worst of its issues."""
+        return self.issues[0].status if self.issues else HealthStatus.HEALTHY
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for `--json`."""
+        issues = [{**asdict(issue), "status": issue.status.value} for issue in self.issues]
+        return {"overall": self.overall.value, "issues": issues}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        return cls(tuple(HealthIssue(**{**issue, "status": HealthStatus(issue["status"])}) for issue in told["issues"]))

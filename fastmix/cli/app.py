@@ -45,6 +45,7 @@ tune.command("fastmix.cli.tune_auto:auto", name="auto", help="Measure this machi
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
 app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
 app.command("fastmix.cli.status:status", name="status", help="Ask a running node how it is.")
+app.command("fastmix.cli.health:health", name="health", help="Say what is wrong with a running node; exit code 1 if anything.")
 app.command(bench)
 app.command(keys)
 app.command(network)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
+from fastmix.control.health import HealthWatch
 from fastmix.control.load import Load
 from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
 from fastmix.errors import ConfigError, FastmixError
@@ -21,7 +22,7 @@ from fastmix.network import Network, end_name
 from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.memory import Region, ask_mixing
-from fastmix.status import Metrics, NodeState, NodeStatus
+from fastmix.status import Health, Metrics, NodeState, NodeStatus
 
 log = logging.getLogger(__name__)
 OTHER_GEOMETRY_LOG_S = COMPLAINT_S = 60.0
@@ -52,6 +53,8 @@ class Duties:
     def __post_init__(self) -> None:
         self.counters = CounterPage(self.page.bytes("counters"))
         self.load = Load()
+        self.watch = HealthWatch()
+        self.reservations_fail = False
 
     def begin(self) -> None:
         """The first control of a node publishes; a later one takes over what is published, and reads no secret again."""
@@ -157,6 +160,7 @@ class Duties:
                 self._complain(error)
 
     def _complain(self, error: FastmixError) -> None:
+        self.reservations_fail = True
         if time.monotonic() - self.complained_at >= COMPLAINT_S:
             log.error("%s; links stop when what is reserved is used up", error)
             self.complained_at = time.monotonic()
@@ -165,12 +169,14 @@ class Duties:
         """Ten times a second: reservations, the sink, what is logged once a minute."""
         try:
             self._keep_reserved()
+            self.reservations_fail = False
         except FastmixError as error:  # there is a block left, or more: the disk may recover until it is used up
             self._complain(error)
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
         counters = self.counters.read()
         self.load.note(time.monotonic(), counters)
+        self.watch.note(time.monotonic(), self.metrics())
         wrong = counters["drop_other_geometry"]
         if wrong > self.logged_count and time.monotonic() - self.logged_at >= OTHER_GEOMETRY_LOG_S:
             log.warning(
@@ -219,6 +225,10 @@ class Duties:
     def metrics(self) -> Metrics:
         """A consistent set of counters."""
         return metrics_of(self.page)
+
+    def health(self) -> Health:
+        """What is wrong now."""
+        return self.watch.look(self.status(), self.metrics(), self.reservations_fail)
 
     def ask_mixing(self, blob: bytes) -> int:
         """Hands a pickled (strategy, limits) to the data plane. Returns the generation to wait for."""

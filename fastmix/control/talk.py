@@ -1,8 +1,8 @@
 """How others ask a node: one JSON object a line, over the socket in the state directory or the pair of a program that
 started the node.
 
-`{"op": "status" | "metrics" | "settings" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line: `{"ok": ...}` or
-`{"error": "..."}`.
+`{"op": "status" | "metrics" | "health" | "settings" | "ready" | "configure_mixing" | "stop", ...}` is answered by one line:
+`{"ok": ...}` or `{"error": "..."}`.
 """
 
 import asyncio
@@ -68,6 +68,8 @@ async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
     if op == "metrics":
         metrics = duties.metrics()
         return {"ok": {**metrics.counters, "dropped": metrics.dropped, "unwraps_per_s": metrics.unwraps_per_s}}
+    if op == "health":
+        return {"ok": duties.health().to_dict()}
     if op == "settings":
         return {"ok": {name: {"value": value, "from": source} for name, (value, source) in duties.config.settings.items()}}
     if op == "ready":
@@ -77,7 +79,7 @@ async def answer(duties: Duties, line: bytes) -> dict[str, Any]:
         return {"ok": True}
     if op == "configure_mixing":
         return await configure(duties, asked)
-    return {"error": f"op {op!r} is not known: use status, metrics, settings, ready, configure_mixing or stop"}
+    return {"error": f"op {op!r} is not known: use status, metrics, health, settings, ready, configure_mixing or stop"}
 
 
 async def ready(duties: Duties) -> dict[str, Any]:
