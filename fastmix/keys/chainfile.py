@@ -21,7 +21,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
+from fastmix.errors import ConfigError, CryptoError, KeyStoreError, ResourceExhausted
 from fastmix.files.durable import sync_directory, write_durably
 from fastmix.files.private import lock, open_private
 from fastmix.keys._chain import SEALED_SIZE, Chain, LockedBytes
@@ -125,7 +125,7 @@ class ChainFile:
     def open(cls, path: Path, places: KeyPlaces | None = None, wait_s: float = 0.0) -> Self | None:
         """The chain that is there, or None where there is none.
 
-        `CryptoError` where it is damaged, of another length, of a newer version, or its wrapping key is gone; else as `create`.
+        `KeyStoreError` where it is damaged, of another length, of a newer version, or its wrapping key is gone; else as `create`.
         """
         state = _read_state(path)
         if state is None:
@@ -294,28 +294,28 @@ def _generation_at(path: Path) -> int:
 
 
 def _check_places(path: Path) -> None:
-    """`CryptoError` where the wrapping keys of a state cannot be there."""
+    """`KeyStoreError` where the wrapping keys of a state cannot be there."""
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise CryptoError(f"{path}: is missing, and without it {path.stem} cannot be opened: make a new chain") from None
+        raise KeyStoreError(f"{path}: is missing, and without it {path.stem} cannot be opened: make a new chain") from None
     if size != PLACES_SIZE:
-        raise CryptoError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; make a new chain")
+        raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; make a new chain")
 
 
 def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, Chain]:
-    """Generation and chain of a state; `CryptoError` says what is wrong with it."""
+    """Generation and chain of a state; `KeyStoreError` says what is wrong with it."""
     if state[: len(MAGIC)] != MAGIC[: len(state)]:
-        raise CryptoError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: make a new chain")
+        raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: make a new chain")
     if len(state) >= _HEAD.size and (version := _HEAD.unpack_from(state)[1]) > VERSION:
-        raise CryptoError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or make a new chain")
+        raise KeyStoreError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or make a new chain")
     if len(state) != STATE_SIZE:
         size = f"{len(state)}" if len(state) < STATE_SIZE else "more"
-        raise CryptoError(f"{path}: has {size} bytes, not {STATE_SIZE}: it is damaged; make a new chain")
+        raise KeyStoreError(f"{path}: has {size} bytes, not {STATE_SIZE}: it is damaged; make a new chain")
     generation = int(_HEAD.unpack_from(state)[3])
     with LockedBytes(KEY_SIZE) as key:
         places.read(generation & 1, key)
         try:
             return generation, Chain.open(state[_HEAD.size :], key, _nonce(generation), state[: _HEAD.size])
         except CryptoError:
-            raise CryptoError(f"{path}: is damaged, or older than its wrapping key: make a new chain") from None
+            raise KeyStoreError(f"{path}: is damaged, or older than its wrapping key: make a new chain") from None

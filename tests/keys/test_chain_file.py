@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
+from fastmix.errors import ConfigError, CryptoError, KeyStoreError, ResourceExhausted
 from fastmix.keys._chain import Chain, LockedBytes
 from fastmix.keys.chainfile import (
     PLACE_STRIDE,
@@ -97,7 +97,7 @@ def test_a_stolen_state_is_worth_nothing_once_advanced(path: Path) -> None:
         now = path.read_bytes()
         file.close()
         path.write_bytes(stolen)
-        with pytest.raises(CryptoError, match="older than its wrapping key"):
+        with pytest.raises(KeyStoreError, match="older than its wrapping key"):
             ChainFile.open(path)
         path.write_bytes(now)
         file = reopened(path)
@@ -230,7 +230,7 @@ def damaged(path: Path, change: Callable[[bytes], bytes], which: Callable[[Path]
     good = target.read_bytes()
     target.write_bytes(change(good))
     try:
-        with pytest.raises(CryptoError) as refused:
+        with pytest.raises(KeyStoreError) as refused:
             ChainFile.open(path)
     finally:
         target.write_bytes(good)
@@ -264,7 +264,7 @@ def test_what_is_wrong_is_said(path: Path) -> None:
 def test_without_its_wrapping_keys_it_is_refused_and_a_new_one_can_be_made(path: Path) -> None:
     ChainFile.create(path, 7).close()
     places_path(path).unlink()
-    with pytest.raises(CryptoError, match=r"mix-keys.chain.wrap: is missing"):
+    with pytest.raises(KeyStoreError, match=r"mix-keys.chain.wrap: is missing"):
         ChainFile.open(path)
     assert not places_path(path).exists()
     ChainFile.create(path, 9).close()
