@@ -34,7 +34,8 @@ def read_secret(path: str | Path) -> bytes:
 
 
 def write_secret(path: str | Path, secret: bytes) -> None:
-    """Writes a new secret file with mode 0600; `ConfigError` where one exists already or the directory cannot be written."""
+    """Writes a new secret file with mode 0600, whole or not at all; `ConfigError` where one exists already or it cannot be
+    written."""
     path = Path(path)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -44,8 +45,15 @@ def write_secret(path: str | Path, secret: bytes) -> None:
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot write the secret file: {error.strerror}; check the directory") from None
-    with os.fdopen(fd, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_directory(path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(path.parent)
+    except BaseException as error:
+        path.unlink(missing_ok=True)  # what is left would be no secret, and block the next try
+        if not isinstance(error, OSError):
+            raise
+        remedy = "make room on that disk, or name a path on another one"
+        raise ConfigError(f"{path}: cannot write the secret file: {error.strerror}; {remedy}") from None

@@ -1,0 +1,29 @@
+"""Files that do not fit: the kernel's limit of a file's size stands for a disk without room, and nothing of them stays."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+ROOM = 20
+"""Bytes of a file that still fit: fewer than any file here has."""
+
+
+def full(*words: object) -> str:
+    """What a command says that ends with code 2 because a file does not fit."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-m", "fastmix", *map(str, words)], capture_output=True, text=True, timeout=120, env=environment,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY)),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+    return done.stderr
+
+
+def test_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    for _ in range(2):  # the first try does not block the second
+        told = full("keys", "new", path)
+        assert told.startswith(f"fastmix: {path}: cannot write the secret file: File too large; make room on that disk")
+        assert not list(tmp_path.iterdir())
