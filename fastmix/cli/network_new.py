@@ -89,7 +89,7 @@ def write(plan: NetworkPlan, directory: Path) -> None:
     try:
         directory.mkdir(mode=0o755)
     except OSError as error:
-        raise ConfigError(f"{directory}: cannot be made: {error.strerror}") from None
+        raise ConfigError(f"{directory}: cannot be made: {error.strerror}; check the directory above it") from None
     try:
         plan.write(directory)
         for node in plan.network.nodes:
@@ -97,6 +97,11 @@ def write(plan: NetworkPlan, directory: Path) -> None:
                 f'number = {node.number}\nnetwork = "network.toml"\nsecret_file = "secrets/node-{node.number}"\n'
                 f'state_dir = "state-{node.number}"  # must live as long as the secret\n'
             )
-    except (OSError, ConfigError) as error:
+    except BaseException as error:
         shutil.rmtree(directory)  # no half of a network, and no secrets of one, stay behind
-        raise ConfigError(f"no network was made: {error}") from None
+        if isinstance(error, OSError):
+            remedy = "make room on that disk, or name a directory on another one"
+            raise ConfigError(f"no network was made: {directory}: cannot be written: {error.strerror}; {remedy}") from None
+        if isinstance(error, ConfigError):
+            raise ConfigError(f"no network was made: {error}") from None
+        raise

@@ -27,3 +27,9 @@ def test_a_secret(tmp_path: Path) -> None:
         told = full("keys", "new", path)
         assert told.startswith(f"fastmix: {path}: cannot write the secret file: File too large; make room on that disk")
         assert not list(tmp_path.iterdir())
+
+
+def test_a_network(tmp_path: Path) -> None:
+    told = full("network", "new", tmp_path / "net")
+    assert told.startswith(f"fastmix: no network was made: {tmp_path / 'net'}: cannot be written: File too large; make room")
+    assert not list(tmp_path.iterdir())
