@@ -2,9 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
-
-from fastmix.errors import ConfigError
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 780px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
@@ -36,18 +33,3 @@ def page(title: str, parts: Iterable[str]) -> str:
     """The whole file."""
     head = f'<head><meta charset="utf-8"/><title>{escape(title)}</title><style>{STYLE}</style></head>'
     return f"<!DOCTYPE html>\n<html>{head}<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
-
-
-def write_page(path: Path, text: str) -> None:
-    """Writes the file; `ConfigError` where it cannot be written."""
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise ConfigError(f"--html {path}: cannot be written: {error.strerror}") from None
-
-
-def check_writable(path: Path | None) -> None:
-    """Before minutes are spent: `ConfigError` where a report could not be put."""
-    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        what = "is a directory" if path.is_dir() else f"there is no directory {path.absolute().parent}"
-        raise ConfigError(f"--html {path}: {what}: name a file in a directory that exists")

@@ -115,14 +115,14 @@ def measure(
     report: ReportOptions,
 ) -> None:
     """Measures with a progress bar, then writes the HTML of the first of the reports and prints the second."""
-    from fastmix.bench.html import check_writable, write_page
     from fastmix.bench.progress import progress_bar
+    from fastmix.files.written import check_place, write_text
 
-    check_writable(report.html)
+    check_place("--html", report.html)
     with progress_bar(title) as progress:
         result = bench(progress)
     if report.html:
-        write_page(report.html, reports[0](result))
+        write_text("--html", report.html, reports[0](result))
     if report.json:
         print_json(result)
     else:

@@ -18,16 +18,18 @@ def auto(*, write: Path | None = None, json: bool = False) -> None:
     json
         Print one JSON object.
     """
+    from fastmix.files.written import check_place, write_text
     from fastmix.tune.auto import measure, propose
     from fastmix.tune.host import Host
 
+    check_place("--write", write)
     if write is not None and write.suffix != ".toml":
         raise ConfigError(f"--write {write}: name a file that ends in .toml, so that --profile knows it from a name")
     found = measure(Host())
     proposal = propose(found)
     text = proposal.to_toml(f"this machine: {found.machine.usable_cores} cores, {found.by_isa[found.isa]} unwraps/s each")
     if write is not None:
-        write_new(write, text)
+        write_text("--write", write, text, new=True)
     if json:
         print_json(
             {
@@ -50,14 +52,3 @@ def auto(*, write: Path | None = None, json: bool = False) -> None:
     print_table(rows)
     print(f"\n{text}")
     print(f"Written to {write}: fastmix run --profile {write} CONFIG" if write else "Keep it with --write FILE.toml")
-
-
-def write_new(path: Path, text: str) -> None:
-    """A file that was not there before."""
-    try:
-        with path.open("x") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"--write {path}: exists already: name a new file") from None
-    except OSError as error:
-        raise ConfigError(f"--write {path}: cannot be written: {error.strerror}") from None

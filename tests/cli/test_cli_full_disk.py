@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOM = 20
 """Bytes of a file that still fit: fewer than any file here has."""
 
@@ -32,4 +34,12 @@ def test_a_secret(tmp_path: Path) -> None:
 def test_a_network(tmp_path: Path) -> None:
     told = full("network", "new", tmp_path / "net")
     assert told.startswith(f"fastmix: no network was made: {tmp_path / 'net'}: cannot be written: File too large; make room")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "words"), [("--html", ["bench", "kernels", "--quick"]), ("--write", ["tune", "auto"])])
+def test_a_report(tmp_path: Path, name: str, words: list[str]) -> None:
+    path = tmp_path / "report.toml"
+    told = full(*words, name, path)
+    assert told.startswith(f"fastmix: {name} {path}: cannot be written: File too large; make room there")
     assert not list(tmp_path.iterdir())
