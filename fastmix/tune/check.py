@@ -79,4 +79,4 @@ def _look_at(wish: HostWish, setting: Setting, host: Host, place: str) -> Findin
         return Finding(wish, place, state, "" if state == ABSENT_HERE else error.strerror or str(error))
     if setting.fits(host, wish, found):
         return Finding(wish, place, OK, found)
-    return Finding(wish, place, DIFFERS, found, setting.goal(host, place, wish), setting.by_hand)
+    return Finding(wish, place, DIFFERS, found, setting.goal(host, place, wish), setting.remedy(host, place))

@@ -136,7 +136,10 @@ def _of_node(config: MixnodeConfig, machine: Machine, geometry: Geometry, host: 
         found.append(Caution(f"pool and replay set take {need >> 20} MB of the {machine.memory >> 20} MB that are free", remedy))
     most = int(_read("net.core.rmem_max", host)) if _read("net.core.rmem_max", host).isdigit() else config.receive_buffer
     if config.receive_buffer > most and not _may(CAP_NET_ADMIN, host):
-        remedy = f"as root: sysctl net.core.rmem_max={config.receive_buffer}, or grant the node CAP_NET_ADMIN"
+        by_hand = (
+            setting_named("net.core.rmem_max").remedy(host, "") or f"as root: sysctl net.core.rmem_max={config.receive_buffer}"
+        )
+        remedy = f"{by_hand}; or grant the node CAP_NET_ADMIN"
         found.append(Caution(f"receive_buffer is {config.receive_buffer}, but the kernel gives {most} bytes at most", remedy))
     return found
 

@@ -36,6 +36,13 @@ class Host:
         finally:
             os.close(fd)
 
+    def can_write(self, name: str) -> bool:
+        """Whether root can write a file: some are read-only for everybody, on a read-only mount, or another namespace's."""
+        path = self.root / name
+        if not path.stat().st_mode & 0o222 or os.statvfs(path).f_flag & os.ST_RDONLY:
+            return False
+        return os.geteuid() != 0 or os.access(path, os.W_OK)
+
     def names(self, folder: str) -> list[str]:
         """What is in a directory, sorted; nothing where there is none."""
         try:

@@ -27,6 +27,7 @@ SYSCTL = re.compile(r"(?:net|vm|kernel)(?:\.[a-z0-9_-]+)+")
 OFFLOAD = re.compile(r"interface\.offload\.([a-z0-9_-]+)")
 ABSENT = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP, errno.ENXIO)
 """Errors of a setting that this machine has not."""
+ELSEWHERE = "set it where this machine is made: in here even root can only read it"
 CAP_IPC_LOCK = 14
 QUEUE = re.compile(r"rx|input|queue|comp", re.IGNORECASE)
 """In the name of an interrupt that brings packets."""
@@ -48,6 +49,10 @@ class Setting(ABC):
     def write(self, host: Host, place: str, value: str) -> None:
         """Changes it. `OSError` with the kernel's reason."""
         raise OSError(errno.EROFS, "is not for fastmix to change")
+
+    def remedy(self, host: Host, place: str) -> str:
+        """How a person changes it there, where fastmix does not; empty where it does."""
+        return self.by_hand
 
     def fits(self, host: Host, wish: HostWish, found: str) -> bool:
         """Whether a value is what a profile wants."""
@@ -81,6 +86,10 @@ class File(Setting):
         text = host.read(self.path.format(place))
         chosen = re.search(r"\[([^\]]+)\]", text)
         return chosen[1] if chosen else " ".join(text.split())
+
+    def remedy(self, host: Host, place: str) -> str:
+        """Where even root only reads it, another than for who can write it."""
+        return self.by_hand if host.can_write(self.path.format(place)) else ELSEWHERE
 
     def write(self, host: Host, place: str, value: str) -> None:
         """As it stands."""
@@ -116,6 +125,11 @@ class IrqAffinity(Setting):
     def read(self, host: Host, place: str) -> str:
         """Interrupt and CPUs, of each queue."""
         return " ".join(f"{irq}:{host.read(f'proc/irq/{irq}/smp_affinity_list')}" for irq in self._irqs(host, place))
+
+    def remedy(self, host: Host, place: str) -> str:
+        """As that of a file."""
+        files = [f"proc/irq/{irq}/smp_affinity_list" for irq in self._irqs(host, place)]
+        return "" if all(host.can_write(each) for each in files) else ELSEWHERE
 
     def write(self, host: Host, place: str, value: str) -> None:
         """Takes what `read` gives."""

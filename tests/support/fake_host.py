@@ -35,6 +35,8 @@ FILES = {
     "proc/irq/42/smp_affinity_list": "0-3",
 }
 FOLDERS = ("proc/irq/40/virtio0-config", "proc/irq/41/virtio0-input.0", "proc/irq/42/virtio0-input.1")
+REFUSES = "/proc/self/oom_score_adj"
+"""A file that everybody may write, but no number above 1,000."""
 NO_WRITING = "/proc/sys/kernel/ngroups_max"
 """A file that nobody can write, not even root."""
 

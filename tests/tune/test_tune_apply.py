@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fake_host import NO_WRITING, make_host, write
+from fake_host import REFUSES, make_host, write
 
 from fastmix.errors import ConfigError, FastmixError
 from fastmix.profile import HostWish, Profile, load_profile
@@ -62,7 +62,7 @@ def test_the_first_failure_undoes_all(host: Host, state: Path, again: bool) -> N
     if again:
         applied(host, state, *LARGER)
     before, kept = tree(host.root), state.read_bytes() if again else None
-    os.symlink(NO_WRITING, host.root / "proc/sys/net/core/refused")
+    os.symlink(REFUSES, host.root / "proc/sys/net/core/refused")
     with pytest.raises(FastmixError, match=r"refused cannot be set to 1000000: .*; all is as before: .* --skip net.core.refused"):
         applied(host, state, *WISHES, REFUSED)
     (host.root / "proc/sys/net/core/refused").unlink()
@@ -135,7 +135,7 @@ def test_what_cannot_be_put_back_stays_in_the_record(host: Host, state: Path) ->
     applied(host, state, *WISHES)
     path = host.root / "proc/sys/net/core/rmem_max"
     path.unlink()
-    os.symlink(NO_WRITING, path)
+    os.symlink(REFUSES, path)
     with pytest.raises(FastmixError, match=r"net.core.rmem_max cannot be put back: "):
         revert(host, state, force=True)
     assert [change.name for change in record.load_record(state).changes] == ["net.core.rmem_max"]

@@ -1,15 +1,17 @@
 """Settings are found, read and compared, on a machine made of files."""
 
+import os
 import socket
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fake_host import make_host, write
+from fake_host import NO_WRITING, make_host, write
 
 from fastmix.errors import ConfigError
 from fastmix.packet.geometry import WAN
 from fastmix.profile import HostWish, Profile, load_profile, profile_names
+from fastmix.tune.apply import writable
 from fastmix.tune.check import Finding, check, cost_at
 from fastmix.tune.facts import machine_of
 from fastmix.tune.host import Host
@@ -127,6 +129,17 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "proc/sys/net/core/rmem_max").mkdir()
     (told,) = check(profile(wish("net.core.rmem_max", 1)), host)
     assert told == Finding(wish("net.core.rmem_max", 1), "", "unreadable", "Is a directory")
+
+
+def test_what_even_root_can_only_read_is_for_who_makes_the_machine(tmp_path: Path) -> None:
+    host, wanted = make_host(tmp_path), profile(wish("net.core.rmem_max", 1, "at most"), wish("clock.source", "tsc"))
+    assert [each.remedy.partition(" ")[0] for each in check(wanted, host)] == ["", "the"]
+    for name in ("proc/sys/net/core/rmem_max", "sys/devices/system/clocksource/clocksource0/current_clocksource"):
+        (tmp_path / name).unlink()
+        os.symlink(NO_WRITING, tmp_path / name)
+    for told in check(wanted, host):
+        assert (told.state, told.remedy) == ("differs", "set it where this machine is made: in here even root can only read it")
+        assert not writable([told])
 
 
 def test_who_may_lock_any_memory_has_no_limit(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """What the doctor finds wrong, on a machine made of files."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from fake_host import make_host, write
+from fake_host import NO_WRITING, make_host, write
 
 from fastmix.config import MixnodeConfig
 from fastmix.plan import plan_network
@@ -37,6 +38,16 @@ def test_buffers_do_not_matter_to_who_may_have_any(tmp_path: Path) -> None:
     assert "mem_max" not in told
     assert "receive_buffer" not in told
     assert "pool and replay" not in told
+
+
+def test_apply_is_not_promised_where_root_can_only_read(tmp_path: Path) -> None:
+    host = make_host(tmp_path / "root")
+    path = host.root / "proc/sys/net/core/rmem_max"
+    path.unlink()
+    os.symlink(NO_WRITING, path)
+    told = [each.remedy for each in report(host, tmp_path).warnings if "net.core.rmem_max" in each.problem + each.remedy]
+    assert told
+    assert all(remedy.startswith("set it where this machine is made") for remedy in told)
 
 
 def test_cores_that_are_not_there_or_named_twice(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ SETTINGS = [
 ]
 READ_ONLY = [("net.core.rmem_max", 'rule = "at least"\nvalue = 2000000000')]
 """The machine's, which a network namespace may only read."""
+REFUSED = [("net.ipv4.tcp_syn_retries", "value = 999")]
+"""More than the kernel takes."""
 
 
 def may_unshare() -> bool:
@@ -44,7 +46,8 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.state = str(folder / "state" / "tune.json")
         self.wanted = profile(folder / "wanted.toml", SETTINGS)
-        self.impossible = profile(folder / "impossible.toml", SETTINGS + READ_ONLY)
+        self.impossible = profile(folder / "impossible.toml", SETTINGS + REFUSED)
+        self.read_only = profile(folder / "read-only.toml", SETTINGS + READ_ONLY)
 
     def tune(self, *words: str, answer: str | None = None) -> dict[str, Any]:
         return {"run": ["tune", *words], "answer": answer}
@@ -98,9 +101,10 @@ def test_apply_and_revert(lab: Lab) -> None:
     assert nothing[2].startswith("fastmix: nothing to revert: there is no record")
 
 
-def test_a_read_only_setting_leaves_all_as_before(lab: Lab) -> None:
+def test_a_refused_value_leaves_all_as_before(lab: Lab) -> None:
     told = lab.run(
-        lab.apply(lab.impossible, "--yes"), *now(), lab.apply(lab.impossible, "--yes", "--skip", "net.core.rmem_max"), *now(),
+        lab.apply(lab.impossible, "--yes"), *now(),
+        lab.apply(lab.impossible, "--yes", "--skip", "net.ipv4.tcp_syn_retries"), *now(),
         lab.apply(lab.impossible, "--yes"), *now(), lab.revert(), *now(),
     )  # fmt: skip
     if told is None:
@@ -108,12 +112,25 @@ def test_a_read_only_setting_leaves_all_as_before(lab: Lab) -> None:
     refused, gro, defer, ttl, skipped, *values, second, gro2, defer2, ttl2, reverted, gro3, defer3, ttl3 = told
     for failure in (refused, second):
         assert failure[0] == 1
-        assert "net.core.rmem_max cannot be set to 2000000000: Permission denied; all is as before" in failure[2]
-        assert "--skip net.core.rmem_max" in failure[2]
+        assert "net.ipv4.tcp_syn_retries cannot be set to 999: Invalid argument; all is as before" in failure[2]
+        assert "--skip net.ipv4.tcp_syn_retries" in failure[2]
     assert (gro, defer, ttl) == (gro3, defer3, ttl3) == ("0", "0", "64")
     assert (skipped[0], values) == (0, ["20000", "2", "77"])
     assert [gro2, defer2, ttl2] == values  # the second failure undid nothing of the apply before it
     assert reverted[0] == 0
+
+
+def test_a_read_only_setting_is_not_promised(lab: Lab) -> None:
+    told = lab.run(lab.tune("check", lab.read_only, "--interface", "lo"), lab.apply(lab.read_only, "--yes"), *now())
+    if told is None:
+        return
+    checked, applied, *values = told
+    remedy = "set it where this machine is made: in here even root can only read it"
+    assert checked[0] == 1
+    assert "Root can set 4 of them" in checked[1]
+    assert checked[1].endswith(f"  net.core.rmem_max: {remedy}\n")
+    assert (applied[0], values) == (0, ["20000", "2", "77"])
+    assert f"wanted at least 2000000000: {remedy}\n" in applied[1]
 
 
 def test_what_somebody_else_has_changed_is_left(lab: Lab) -> None:
