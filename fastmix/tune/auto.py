@@ -14,6 +14,9 @@ from fastmix.tune.loopback import loopback_ns
 BATCHES = (32, 64, 128, 256)
 NEAR = 0.97
 """A batch that reaches so much of the best rate is long enough."""
+CLEAR = 1.1
+"""A batch that brings so many times the rate of the profile's is worth another one: less is within what a measurement errs, and
+short batches cost more a packet outside of the unwrap."""
 SMALL_MEMORY = 1 << 30
 """Bytes; below, a node is one of a small host."""
 NODE_SHARE = 0.8
@@ -92,25 +95,33 @@ def propose(found: Measured) -> Proposal:
     why = {"based_on": f"{cores} {'core' if cores == 1 else 'cores'}, {memory >> 20} MB"}
     workers = cores if cores <= 2 else min(cores - 1, WORKERS_MOST)
     messages = int(NODE_SHARE * found.by_isa[found.isa] * workers)
-    node: dict[str, int | str] = {"workers": workers, "receive_batch": found.batch}
+    node: dict[str, int | str] = {"workers": workers}
     why["workers"] = "all cores" if workers == cores else f"{cores} cores, of which the mixer keeps one"
-    why["receive_batch"] = f"{found.by_batch[found.batch]:,} unwraps/s a core; {max(found.by_batch.values()):,} at most"
-    if load_profile(base).node.get("io") not in ("auto", found.io):
+    settled = load_profile(base).node
+    usual = _rate_near(int(str(settled["receive_batch"])), found.by_batch)
+    if found.by_batch[found.batch] >= CLEAR * usual:
+        node["receive_batch"] = found.batch
+        why["receive_batch"] = f"{found.by_batch[found.batch]:,} unwraps/s a core; {usual:,} with the profile's"
+    if settled.get("io") not in ("auto", found.io):
         node["io"] = found.io
         why["io"] = ", ".join(f"{name} {ns:,}" for name, ns in found.loopback_ns.items()) + " ns a datagram in and out"
     if found.isa != supported()[-1]:
         node["isa"] = found.isa
         why["isa"] = f"{found.by_isa[found.isa]:,} unwraps/s a core, {supported()[-1]} {found.by_isa.get(supported()[-1], 0):,}"
     need, room = messages * KEY_LIFE_S, int(memory / MEMORY_SHARE / REPLAY_BYTES)
-    node["replay_capacity"] = _rounded(min(need, room))
-    why["replay_capacity"] = f"{messages:,} packets a second for {KEY_LIFE_S} s" + (
+    node["replay_capacity"] = capacity = _rounded(min(need, room))
+    why["replay_capacity"] = f"{messages:,} packets a second for {capacity // messages} s" + (
         f"; as many as fit into a quarter of the memory, of {need:,}" if room < need else ""
     )
     slots = min(max(1 << (int(POOL_S * messages) - 1).bit_length(), POOL_LEAST), POOL_MOST)
     node["pool_slots"] = slots
     why["pool_slots"] = f"{POOL_S} s at {messages:,} packets a second"
-    settled = load_profile(base).node
     return Proposal(base, {name: value for name, value in node.items() if settled.get(name) != value}, why)
+
+
+def _rate_near(batch: int, by_batch: Mapping[int, int]) -> int:
+    """The rate of the measured batch that is nearest."""
+    return by_batch[min(by_batch, key=lambda each: abs(each - batch))]
 
 
 def _rounded(n: int) -> int:

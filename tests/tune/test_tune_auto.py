@@ -1,5 +1,6 @@
 """What a measured machine is proposed, and that a node takes it."""
 
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -37,17 +38,26 @@ def test_proposals(found: Measured, based_on: str, messages: int, tmp_path: Path
     proposal = propose(found)
     assert (proposal.based_on, found.isa, found.batch) == (based_on, "avx2", 64)
     settled = load_profile(based_on).node | dict(proposal.node)
-    assert (settled["workers"], settled["receive_batch"]) == (messages // 16_000, 64)
+    assert (settled["workers"], settled["receive_batch"]) == (messages // 16_000, 256)
     assert settled["io"] in ("auto", found.io) or based_on == "single-thread"
     need = messages * 780
     assert settled["replay_capacity"] <= need
     assert settled["replay_capacity"] * 6.4 <= found.machine.memory / 4
     assert settled["replay_capacity"] > 0.8 * min(need, found.machine.memory / 4 / 6.4)
     assert 4096 <= settled["pool_slots"] <= 1 << 18
+    seconds = int(proposal.why["replay_capacity"].partition(" a second for ")[2].split()[0])
+    assert messages * seconds <= settled["replay_capacity"] < messages * (seconds + 1)
     path = tmp_path / "mine.toml"
     path.write_text(proposal.to_toml("mine"))
     assert load_profile(path).node == settled
     check_node_settings(load_profile(path))
+
+
+@pytest.mark.parametrize(("rate", "proposed"), [(20_000, None), (21_900, None), (22_100, 64)])
+def test_another_batch_takes_a_clear_gain(rate: int, proposed: int | None) -> None:
+    """A tenth more than with the profile's."""
+    found = replace(measured(2, 64 * GB), by_batch={64: rate, 128: 20_500, 256: 20_000})
+    assert propose(found).node.get("receive_batch") == proposed
 
 
 def test_this_machine() -> None:
