@@ -61,7 +61,7 @@ fi
 [ -z "$missing" ] || fail "missing: ${missing%, }. Install it (names in brackets are Debian's packages) and run this again."
 
 [ "$(version .venv/bin/python)" = "$(version "$python")" ] || "$python" -m venv --clear .venv
-say "building and installing into .venv with $("$python" -V) (one to five minutes)"
+say "building and installing into .venv with $("$python" -V) (one to ten minutes)"
 # compat: the checkout itself on the import path, so that a program beside it does not take its folder for the package
 .venv/bin/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat -e '.[test]'
 say "installed: .venv/bin/fastmix"
