@@ -22,9 +22,9 @@ def new(
     directory: Path,
     /,
     *,
-    layer1: tuple[str, ...] = LOCAL[0],
-    layer2: tuple[str, ...] = LOCAL[1],
-    layer3: tuple[str, ...] = LOCAL[2],
+    layer1: tuple[str, ...] = (),
+    layer2: tuple[str, ...] = (),
+    layer3: tuple[str, ...] = (),
     clients: Annotated[int, Parameter(validator=Number(gte=0, lte=500))] = 2,
     geometry: Literal["wan", "jumbo"] = "wan",
     mean_delay: str = "50ms",
@@ -40,7 +40,8 @@ def new(
     directory
         A new directory for it.
     layer1
-        Address of a node of the first layer, such as 192.0.2.10:9000. Repeat it for each node.
+        Address of a node of the first layer, such as 192.0.2.10:9000. Repeat it for each node. Without any of the three: two
+        nodes a layer on this machine, ports 9000 to 9005.
     layer2
         The same for the second layer.
     layer3
@@ -56,12 +57,13 @@ def new(
     """
     if directory.exists():
         raise ConfigError(f"{directory} exists already: name a new directory")
+    layers = chosen((layer1, layer2, layer3))
     try:
         mean_ns = duration_ns(parse_duration(mean_delay))
     except ValueError as error:
         raise ConfigError(f"--mean-delay {mean_delay!r} {error}") from None
     plan = plan_network(
-        [addresses(f"--layer{at}", texts) for at, texts in enumerate((layer1, layer2, layer3), 1)],
+        [addresses(f"--layer{at}", texts) for at, texts in enumerate(layers, 1)],
         clients,
         geometry=GEOMETRIES[geometry],
         classes=classes,
@@ -74,6 +76,15 @@ def new(
         print(f"  fastmix run {config}    # layer {node.layer}, {format_address(node.address)}")
     for client in plan.network.clients:
         print(f"  client {client.peer_id.hex()}    # {plan.secret_path(directory, client.peer_id)}, exit node {client.exit}")
+
+
+def chosen(layers: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """The layers that were named, or those on this machine; `ConfigError` for some of each, which could not reach each other."""
+    missing = [f"--layer{at}" for at, texts in enumerate(layers, 1) if not texts]
+    if 0 < len(missing) < len(layers):
+        what = "is missing" if len(missing) == 1 else "are missing"
+        raise ConfigError(f"{' and '.join(missing)} {what}: name the nodes of all three layers, or of none for a network here")
+    return LOCAL if missing else layers
 
 
 def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:

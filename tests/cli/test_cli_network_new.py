@@ -62,11 +62,16 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["--layer2", "nowhere"], "--layer2 nowhere: an address is not an IP address and a port"),
+        (["--layer1", "192.0.2.1:9", "--layer2", "192.0.2.2:9"], "--layer3 is missing: name the nodes of all three layers"),
+        (["--layer3", "192.0.2.3:9"], "--layer1 and --layer2 are missing: name"),
+        (
+            ["--layer1", "127.0.0.1:9", "--layer2", "nowhere", "--layer3", "127.0.0.1:8"],
+            "--layer2 nowhere: an address is not an IP address and a port",
+        ),
         (["--mean-delay", "soon"], "--mean-delay 'soon'"),
         (["--classes", "3"], "classes"),
         (["--mean-delay", "2h"], "no network was made: "),
-        (["--layer1", "127.0.0.1:9002"], "no network was made: "),
+        (["--layer1", "127.0.0.1:9", "--layer2", "127.0.0.1:9", "--layer3", "127.0.0.1:8"], "no network was made: "),
     ],
 )
 def test_wrong_options(tmp_path: Path, args: list[str], told: str) -> None:
