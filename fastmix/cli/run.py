@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from fastmix.config import MixnodeConfig
     from fastmix.udp.endpoint import UdpEndpoint
 
+NAMED = 8
+"""So many files are named in an error, at most."""
+
 
 def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> int:
     """Run one node from its configuration file.
@@ -29,6 +32,7 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     from fastmix.files.toml import toml_text
     from fastmix.process.environment import use_kernels
 
+    refuse_network_file(config)
     loaded = MixnodeConfig.load(config, profile)
     use_kernels(loaded.isa)  # before anything imports them
     check_files(loaded, config)
@@ -47,6 +51,19 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
         print(f"{loaded.node_id} is ready on {format_address(endpoint.address)}; Ctrl-C drains it", flush=True)
 
     return run_node(loaded, on_ready=announce)
+
+
+def refuse_network_file(path: Path) -> None:
+    """`ConfigError` for the network's file in place of a node's, with the nodes' files beside it."""
+    from fastmix.errors import ConfigError
+    from fastmix.files.toml import TomlFile
+
+    if not isinstance(TomlFile(path).values.get("node"), list):
+        return
+    beside = sorted(path.parent.glob("node-*.toml"), key=lambda each: (len(each.name), each.name))
+    names = ", ".join(map(str, beside[:NAMED])) + (f" and {len(beside) - NAMED} more" if len(beside) > NAMED else "")
+    remedy = f"name one of {names}" if beside else "name the file that has secret_file and state_dir"
+    raise ConfigError(f"{path}: is a network file, not a node's configuration: {remedy}")
 
 
 def check_files(config: "MixnodeConfig", path: Path) -> None:

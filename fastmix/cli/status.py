@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from fastmix.cli.output import print_json, print_table
@@ -24,10 +25,13 @@ def status(node: Path, /, *, settings: bool = False, json: bool = False) -> None
         Print one JSON object.
     """
     state_dir = node if node.is_dir() else state_dir_of(node)
+    start = (
+        "fastmix run, with the configuration that names this state_dir" if node.is_dir() else f"fastmix run {quote(str(node))}"
+    )
     if settings:
-        show_settings(ask(state_dir, "settings"), json)
+        show_settings(ask(state_dir, "settings", start=start), json)
         return
-    told, metrics = ask(state_dir, "status"), Metrics(**ask(state_dir, "metrics"))
+    told, metrics = ask(state_dir, "status", start=start), Metrics(**ask(state_dir, "metrics", start=start))
     if json:
         print_json({"status": told, "metrics": metrics.to_dict()})
         return

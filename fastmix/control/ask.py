@@ -15,8 +15,11 @@ LAST_METRICS = "last-metrics.json"
 """Written by the parent when the node has ended."""
 
 
-def ask(state_dir: Path, op: str, timeout_s: float = 15.0, **more: object) -> Any:
-    """The answer to one question. `NetworkFailure` where no node answers in that directory, `FastmixError` where it refuses."""
+def ask(state_dir: Path, op: str, timeout_s: float = 15.0, *, start: str = "fastmix run CONFIG", **more: object) -> Any:
+    """The answer to one question. `NetworkFailure` where no node answers in that directory, `FastmixError` where it refuses.
+
+    `start`: what would start the node, for that error.
+    """
     path = state_dir / SOCKET_NAME
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -26,9 +29,7 @@ def ask(state_dir: Path, op: str, timeout_s: float = 15.0, **more: object) -> An
             connection.sendall(json.dumps({"op": op, **more}).encode() + b"\n")
             line = connection.makefile("rb").readline()
     except OSError as error:
-        raise NetworkFailure(
-            f"no node answers at {path} ({error.strerror or error}): is it running, with this state_dir?"
-        ) from None
+        raise NetworkFailure(f"no node answers at {path} ({error.strerror or error}): start it: {start}") from None
     if not line:
         raise NetworkFailure(f"the node at {path} closed the connection: it is ending")
     answer = json.loads(line)

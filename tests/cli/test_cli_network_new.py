@@ -56,7 +56,9 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
         node.terminate()
         node.stdout.close()
         assert node.wait(WAIT_S) == 0
-    assert "no node answers" in fastmix("status", config).stderr
+    ended = fastmix("status", config).stderr
+    assert "no node answers" in ended
+    assert ended.endswith(f": start it: fastmix run {config}\n")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,18 @@ def test_wrong_options(tmp_path: Path, args: list[str], told: str) -> None:
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "net").exists()
+
+
+def test_the_network_file_is_no_nodes(tmp_path: Path) -> None:
+    net = tmp_path / "net"
+    assert fastmix("network", "new", net).returncode == 0
+    done = fastmix("run", net / "network.toml")
+    names = ", ".join(str(net / f"node-{number}.toml") for number in range(6))
+    told = f"fastmix: {net / 'network.toml'}: is a network file, not a node's configuration: name one of {names}\n"
+    assert (done.returncode, done.stderr) == (2, told)
+    for path in net.glob("node-*.toml"):
+        path.unlink()
+    assert "name the file that has secret_file" in fastmix("run", net / "network.toml").stderr
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
