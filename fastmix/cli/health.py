@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastmix.cli.output import print_json, print_table
-from fastmix.cli.status import state_dir_of
+from fastmix.cli.status import start_of, state_dir_of
 from fastmix.control.ask import ask
 from fastmix.status import Health
 
@@ -18,7 +18,8 @@ def health(node: Path, /, *, json: bool = False) -> int:
     json
         Print one JSON object.
     """
-    found = Health.from_dict(ask(node if node.is_dir() else state_dir_of(node), "health"))
+    state_dir = node if node.is_dir() else state_dir_of(node)
+    found = Health.from_dict(ask(state_dir, "health", start=start_of(node)))
     if json:
         print_json(found.to_dict())
     else:

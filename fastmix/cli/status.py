@@ -25,9 +25,7 @@ def status(node: Path, /, *, settings: bool = False, json: bool = False) -> None
         Print one JSON object.
     """
     state_dir = node if node.is_dir() else state_dir_of(node)
-    start = (
-        "fastmix run, with the configuration that names this state_dir" if node.is_dir() else f"fastmix run {quote(str(node))}"
-    )
+    start = start_of(node)
     if settings:
         show_settings(ask(state_dir, "settings", start=start), json)
         return
@@ -44,6 +42,11 @@ def show_settings(found: dict[str, dict[str, Any]], json: bool) -> None:
         print_json(found)
     else:
         print_table([(name, one["from"], toml_text(one["value"])) for name, one in found.items()])
+
+
+def start_of(node: Path) -> str:
+    """What starts the node of a configuration file or a state directory."""
+    return "fastmix run, with the configuration that names this state_dir" if node.is_dir() else f"fastmix run {quote(str(node))}"
 
 
 def state_dir_of(config: Path) -> Path:

@@ -56,9 +56,10 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
         node.terminate()
         node.stdout.close()
         assert node.wait(WAIT_S) == 0
-    ended = fastmix("status", config).stderr
-    assert "no node answers" in ended
-    assert ended.endswith(f": start it: fastmix run {config}\n")
+    for command in ("status", "health"):
+        ended = fastmix(command, config).stderr
+        assert "no node answers" in ended
+        assert ended.endswith(f": start it: fastmix run {config}\n")
 
 
 @pytest.mark.parametrize(
