@@ -17,7 +17,7 @@ from fastmix.kernels.isa import active
 from fastmix.mixing import AdaptiveMix
 from fastmix.seam.pair import PairName, memory_pair
 
-PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305")
+PRIMITIVES = ("x25519", "subgroup", "chacha20", "blake2b", "poly1305")
 GEOMETRIES = ("wan", "jumbo")
 PLACES = [
     *PRIMITIVES,

@@ -120,6 +120,7 @@ static void unwrap_with(struct fm_road *r, const struct fm_key *key, const uint3
         .payload_size = p->payload_size,
         .secret = key->secret,
         .replay_key = key->replay_key,
+        .strict_kx = p->strict_kx,
         .columns = p->arena.columns,
         .scratch = &r->scratch->unwrap,
     };

@@ -1,4 +1,4 @@
-/* X25519, four lanes in 256 bits. */
+/* X25519 and the subgroup check, four lanes in 256 bits. */
 #ifndef __clang__
 #pragma GCC optimize("no-tree-ter") /* keeps the order written, in which columns overlap: gcc 12's own costs an eighth */
 #endif
@@ -31,9 +31,26 @@ static inline lanes bit_of(const uint64_t words[4], int bit)
     return _mm256_castsi256_pd(_mm256_sll_epi64(_mm256_loadu_si256((const __m256i *)words), _mm_cvtsi32_si128(63 - bit)));
 }
 
+static inline unsigned bits_of_lanes(lanes mask)
+{
+    return (unsigned)_mm256_movemask_pd(mask);
+}
+
+static inline lanes lanes_of_bits(unsigned bits)
+{
+    return _mm256_castsi256_pd(_mm256_sllv_epi64(_mm256_set1_epi64x(bits), _mm256_setr_epi64x(63, 62, 61, 60)));
+}
+
 #include "x25519_fma.h"
+
+#include "subgroup_fma.h"
 
 void fm_x25519_avx2(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n)
 {
     x25519_batches(out, scalar, point, n);
+}
+
+void fm_subgroup_avx2(uint8_t *in, const uint8_t *const *point, size_t n)
+{
+    subgroup_batches(in, point, n);
 }

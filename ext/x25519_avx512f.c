@@ -1,4 +1,4 @@
-/* X25519, eight lanes in 512 bits. */
+/* X25519 and the subgroup check, eight lanes in 512 bits. */
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -28,9 +28,26 @@ static inline lanes bit_of(const uint64_t words[8], int bit)
     return _mm512_test_epi64_mask(_mm512_loadu_si512(words), _mm512_set1_epi64((long long)(1ull << bit)));
 }
 
+static inline unsigned bits_of_lanes(lanes mask)
+{
+    return mask;
+}
+
+static inline lanes lanes_of_bits(unsigned bits)
+{
+    return (lanes)bits;
+}
+
 #include "x25519_fma.h"
+
+#include "subgroup_fma.h"
 
 void fm_x25519_avx512f(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n)
 {
     x25519_batches(out, scalar, point, n);
+}
+
+void fm_subgroup_avx512f(uint8_t *in, const uint8_t *const *point, size_t n)
+{
+    subgroup_batches(in, point, n);
 }

@@ -1,4 +1,4 @@
-/* X25519 (RFC 7748) in radix 2^51 with 128-bit products: the Montgomery ladder, one lane after the other.
+/* X25519 (RFC 7748) in radix 2^51 with 128-bit products: the Montgomery ladder, one lane after the other; and the subgroup check.
  *
  * Constant time: the ladder always takes 255 steps, swaps by mask, and no branch or index depends on a scalar, a point or a
  * product. Multiplication of 64-bit words is constant time on the machines we know.
@@ -222,4 +222,69 @@ void fm_x25519_invert(uint8_t out[32], const uint8_t in[32])
     fe_invert(a, a);
     fe_store(out, a);
     fm_wipe(a, sizeof a);
+}
+
+/* The field as subgroup.h wants it: one lane. */
+enum { LANES = 1 };
+#define INLINE static inline
+
+typedef struct {
+    fe limbs;
+} el;
+
+INLINE el el_mul(el a, el b)
+{
+    el out;
+    fe_mul(out.limbs, a.limbs, b.limbs);
+    return out;
+}
+
+INLINE el el_square(el a)
+{
+    el out;
+    fe_square(out.limbs, a.limbs);
+    return out;
+}
+
+INLINE el el_add(el a, el b)
+{
+    el out;
+    fe_add(out.limbs, a.limbs, b.limbs);
+    return out;
+}
+
+/* b is a product, or was loaded. */
+INLINE el el_sub(el a, el b)
+{
+    el out;
+    fe_sub(out.limbs, a.limbs, b.limbs);
+    return out;
+}
+
+INLINE el el_load(const uint8_t *const point[LANES])
+{
+    el out;
+    fe_load(out.limbs, point[0]);
+    return out;
+}
+
+INLINE el el_select(unsigned bits, el a, el b)
+{
+    return bits ? b : a;
+}
+
+INLINE unsigned el_zeros(el a)
+{
+    static const uint8_t zero[32];
+    uint8_t bytes[32];
+    fe_mul_small(a.limbs, a.limbs, 1); /* fe_store takes products */
+    fe_store(bytes, a.limbs);
+    return memcmp(bytes, zero, sizeof zero) == 0;
+}
+
+#include "subgroup.h"
+
+void fm_subgroup_portable(uint8_t *in, const uint8_t *const *point, size_t n)
+{
+    subgroup_all(in, point, n);
 }

@@ -50,7 +50,7 @@ class MemoryNode:
     def __init__(
         self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096,
         replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16, client_rate: int = 0,
-        workers: int = 1,
+        workers: int = 1, strict_kx: bool = False,
     ) -> None:  # fmt: skip
         network = plan.network
         self.number, self.address = number, network.node(number).address
@@ -66,15 +66,16 @@ class MemoryNode:
         publish_snapshot(self.snapshot, network, [SnapshotKey(name.id)], roots, pool_slots, client_rate=client_rate)
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
         set_mixing(self.page, mixing_blob(mixing, network, number))
-        self._made_with = network, seed, batch
+        self._made_with = network, seed, batch, strict_kx
         self.take_over()
 
     def take_over(self) -> None:
         """A new data plane over memory as it is, as after a kill -9 of the one before."""
-        network, seed, batch = self._made_with
+        network, seed, batch, strict_kx = self._made_with
         self.plane = DataPlane(
             network.geometry, self.arena, self.page, self.snapshot, self.ios,
             self.open_pair, batch=batch, tick_ns=tick_of(network.mean_delay_ns), entropy=Entropy(seed), lookup_seed=self.number,
+            strict_kx=strict_kx,
         )  # fmt: skip
         self.plane.recover(CounterPage(self.page.bytes("counters")).read())
         self.plane.adopt()

@@ -1,6 +1,6 @@
 /* The primitives, one table for each instruction set. Everything above (LIONESS, unwrap, build, link) is written once, in
- * batches, over this table; a faster instruction set replaces the four functions and nothing else. All functions are
- * constant time in keys and contents. Lanes are independent; pointers of different lanes may be equal only for inputs. */
+ * batches, over this table; a faster instruction set replaces the five functions and nothing else. All functions
+ * are constant time in keys and contents. Lanes are independent; pointers of different lanes may be equal only for inputs. */
 #ifndef FM_KERNELS_H
 #define FM_KERNELS_H
 
@@ -22,6 +22,10 @@ struct fm_kernels {
     /* RFC 7748: out[i] = clamp(scalar[i]) * point[i], 32 bytes each; all-zero results are written, not judged. out[i] may be
      * scalar[i] or point[i]. The top bit of a point is ignored; non-canonical points are taken mod p. */
     void (*x25519)(uint8_t *const *out, const uint8_t *const *scalar, const uint8_t *const *point, size_t n);
+
+    /* in[i] = 1 if point[i], 32 bytes, is the u-coordinate of a point of prime order, else 0: then it is of low order, has a part
+     * of low order, or is of the twist. The top bit is ignored; non-canonical points are taken mod p. */
+    void (*subgroup)(uint8_t *in, const uint8_t *const *point, size_t n);
 
     /* RFC 8439: out[i] = in[i] XOR keystream(key[i], nonce[i], counter[i]); in == NULL gives the keystream; out[i] may be in[i].
      * nonce == NULL means zero nonces, counter == NULL means zeros. */

@@ -85,6 +85,7 @@ struct fm_plane {
     uint32_t sink_capacity, sink_lock;
 
     uint32_t packet_size, payload_size, frame_size, other_frame_size;
+    uint8_t strict_kx; /* of fm_unwrap */
     uint32_t batch;    /* datagrams a receive call, <= FM_BATCH_MAX */
     int64_t tick_ns;   /* a packet waits at most so long until the mixer sees it */
     int64_t nap_ns;    /* after a batch that was not full */

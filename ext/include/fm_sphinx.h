@@ -46,11 +46,13 @@ struct fm_unwrap {
     size_t payload_size; /* data + 16 */
     const uint8_t *secret;     /* 32 */
     const uint8_t *replay_key; /* 32 */
+    uint8_t strict_kx; /* 1: kx_public outside the prime-order subgroup is FM_DROP_KX_SUBGROUP */
     struct fm_columns columns;
     struct fm_unwrap_scratch *scratch;
 };
 
-/* Canonical alpha, X25519, zero check, MAC, replay tag. Writes verdict and, where OK, tag. n <= FM_BATCH_MAX. */
+/* Canonical alpha, X25519, zero check, MAC, subgroup where strict_kx, replay tag. Writes verdict and, where OK, tag. n <=
+ * FM_BATCH_MAX. */
 void fm_unwrap_check(const struct fm_kernels *k, const struct fm_unwrap *u, const uint32_t *slots, size_t n);
 /* For positions whose verdict is still OK: actions, blinding, payload, delay, in place. May set DROP_ACTION. A delivery
  * leaves the payload field at the packet's start (deliver_request: tag checked, else DROP_PAYLOAD_TAG; deliver_reply: not

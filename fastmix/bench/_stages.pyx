@@ -16,7 +16,7 @@ cdef extern from "fm_bench.h":
     uint64_t fm_meter_cpu_ns() nogil
     double fm_meter_core_ghz() nogil
 
-PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305")
+PRIMITIVES = ("x25519", "chacha20", "blake2b", "poly1305", "subgroup")
 """The functions of a table of kernels."""
 
 
@@ -67,7 +67,7 @@ cdef uintptr_t[::1] _lanes(rows):
 
 
 cdef class Primitive(Stage):
-    """One primitive of an instruction set over n lanes of random bytes; `size` is a message's (none for x25519)."""
+    """One primitive of an instruction set over n lanes of random bytes; `size` is a message's (none for x25519 and subgroup)."""
 
     cdef const fm_kernels *kernels
     cdef int which
@@ -100,5 +100,7 @@ cdef class Primitive(Stage):
             self.kernels.chacha20(out, message, key, NULL, NULL, self.size, self.n)
         elif self.which == 2:
             self.kernels.blake2b(&self.shared, out, key, message, self.n)
-        else:
+        elif self.which == 3:
             self.kernels.poly1305(out, key, message, self.size, self.n)
+        else:
+            self.kernels.subgroup(out[0], message, self.n)

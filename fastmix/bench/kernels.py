@@ -122,6 +122,7 @@ def make_inputs() -> Inputs:
 def stages_of(isa: str, inputs: Inputs) -> dict[str, Stage]:
     """All stages of one instruction set, by the place where their figure stands in the result."""
     stages: dict[str, Stage] = {"x25519": Primitive("x25519", isa, BATCH)}
+    stages["subgroup"] = repeated(Primitive("subgroup", isa, BATCH))
     for name in ("chacha20", "blake2b", "poly1305"):
         stages[name] = repeated(Primitive(name, isa, BATCH, MESSAGE))
     for geometry in GEOMETRIES:
@@ -260,6 +261,10 @@ def block_of(isa: str, best: dict[str, Best]) -> dict[str, Any]:
     return {
         "isa": isa,
         "x25519": {"cycles": cycles("x25519"), "floor_cycles": floor_of(isa, "x25519")},
+        "subgroup": {
+            "cycles": cycles("subgroup"),
+            "unwrap_share": {name: round(cycles("subgroup") / cycles(f"unwrap.{name}.{BATCH}"), 3) for name in GEOMETRIES},
+        },
         **{
             name: {"cycles": cycles(name), "bytes": MESSAGE, "floor_cycles": floor_of(isa, name)}
             for name in ("chacha20", "blake2b", "poly1305")

@@ -32,6 +32,8 @@ def unwrap_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
 def stage_rows(block: dict[str, Any]) -> list[tuple[str, ...]]:
     """Cycles of the stages of one kernel set."""
     rows: list[tuple[str, ...]] = [("X25519, one operation", with_floor(block["x25519"]), "")]
+    rows.append(("strict_kx, one check", f"{block['subgroup']['cycles']:,}", ""))
+    rows.append(("strict_kx, beside the unwrap", *(f"{share:.1%}" for share in block["subgroup"]["unwrap_share"].values())))
     for name in ("chacha20", "blake2b", "poly1305"):
         rows.append((f"{name}, {block[name]['bytes']} bytes", with_floor(block[name]), ""))
     for act in ("open", "seal"):

@@ -27,6 +27,7 @@ class Road:
         tick_ns: int = 1_000_000,
         nap_ns: int = 200_000,
         lookup_seed: int = 0,
+        strict_kx: bool = False,
     ) -> None: ...
     def use_key(
         self,

@@ -82,6 +82,7 @@ cdef extern from "fm_road.h" nogil:
         const uint64_t *sink_tail
         uint8_t *sink_rows
         uint32_t sink_capacity, packet_size, payload_size, frame_size, other_frame_size, batch
+        uint8_t strict_kx
         int64_t tick_ns, nap_ns
         fm_road *roads
         uint32_t road_count
@@ -172,7 +173,7 @@ cdef class Road:
         fm_plane_free(self.plane)
 
     def __init__(self, geometry, other_frame_size, arena, page, ios, scratch, *, batch=256, tick_ns=1_000_000,
-                 nap_ns=200_000, lookup_seed=0):
+                 nap_ns=200_000, lookup_seed=0, bint strict_kx=False):
         if not 1 <= batch <= FM_BATCH_MAX:
             raise ValueError(f"batch {batch} is out of range: use 1 to {FM_BATCH_MAX}")
         self.plane.kernels = <const fm_kernels *><uintptr_t>active().address
@@ -182,6 +183,7 @@ cdef class Road:
         self._bind_plane(geometry, len(arena["state"]))
         self.plane.other_frame_size = other_frame_size
         self.plane.tick_ns, self.plane.nap_ns, self.plane.batch = tick_ns, nap_ns, batch
+        self.plane.strict_kx = strict_kx
         self.plane.views[0].seed = self.plane.views[1].seed = lookup_seed
         for at in range(self.plane.road_count):
             self._bind_road(at, ios[max(at - 1, 0)].address, scratch[at])

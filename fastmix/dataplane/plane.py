@@ -70,6 +70,7 @@ class DataPlane:
         self, geometry: Geometry, arena: Region, page: Region, snapshot: Region, ios: Sequence[DatagramIo],
         open_pair: OpenPair, *,
         batch: int = 256, tick_ns: int = 1_000_000, nap_ns: int = 200_000, entropy: Entropy | None = None, lookup_seed: int = 0,
+        strict_kx: bool = False,
     ) -> None:  # fmt: skip
         self.arena, self.page, self.snapshot = arena, page, snapshot
         other = next(g for g in GEOMETRIES.values() if g.name != geometry.name)
@@ -79,7 +80,7 @@ class DataPlane:
         self.road = Road(
             geometry, other.frame_size, arena, page, self.ios,
             private_bytes(roads * size).reshape(roads, size),
-            batch=batch, tick_ns=tick_ns, nap_ns=nap_ns, lookup_seed=lookup_seed,
+            batch=batch, tick_ns=tick_ns, nap_ns=nap_ns, lookup_seed=lookup_seed, strict_kx=strict_kx,
         )  # fmt: skip
         self.keys = LiveKeys(self.road, open_pair)
         self.tick_ns = tick_ns

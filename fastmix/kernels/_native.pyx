@@ -114,6 +114,19 @@ def x25519(scalars, points, isa="portable"):
     return result
 
 
+def subgroup(points, isa="portable"):
+    """Which of u8[n,32] u-coordinates are of points of prime order on Curve25519 -> u8[n], 1 or 0. Not in constant time."""
+    cdef const fm_kernels *table = _table(isa)
+    points = _rows("points", points, None, 32)
+    result = np.zeros(len(points) + 1, np.uint8)
+    cdef uint8_t[::1] inside = result
+    cdef uintptr_t[::1] u = _lanes(points)
+    cdef size_t n = len(points)
+    with nogil:
+        table.subgroup(&inside[0], <const uint8_t **>&u[0], n)
+    return result[:n]
+
+
 def chacha20(keys, data, nonces=None, counters=None, isa="portable"):
     """RFC 8439: u8[n,m] data XOR keystream of u8[n,32] keys, u8[n,12] nonces, u32[n] block counters (None: zeros)."""
     cdef const fm_kernels *table = _table(isa)
@@ -182,10 +195,27 @@ cdef _bytes(text, n):
     return np.tile(np.frombuffer(bytes.fromhex(text), np.uint8), (n, 1))
 
 
+cdef tuple _siblings():
+    """Seven times the base point of X25519, that plus each point of order 2, 4 and 8, one of the twist; and which are members."""
+    points = np.concatenate([_bytes(u, 1) for u in (
+        "281884e00fae8a337505bf38152a97c0204a8c1d4cfa2d2b129980ede732af0d",
+        "e55c5448bf7c276fb1dc6544585a90a8b1acfa2497f3d8f0289f14a58913735e",
+        "82c61201dd6451b9786b89cfaeb7fd36bdfac15315c188f3d3033294f686127e",
+        "7a2b4480a597d23402a14dd09c6b9ed8e8afd678042655ef74e50ec88179cd24",
+        "25a36c3925e7542374de88d4f6dafd492cb6b5e13cc68ced8001bd90f09a7963",
+        "6c5e725ea9f55f79c32a0445c581cc9912866f0a626c8b0d226763e0bbad4347",
+        "c79a595e80fc606b6a1063b513e8abbba595775d5fedd6125e4d722177d1c404",
+        "3e7dc430f39232cc7ee927a573332417fd3bba3c86af4d2f90c6b9748216d34d",
+        "02" + "00" * 31)])
+    return np.concatenate([points, points[::-1]]), np.array([1] + 16 * [0] + [1], np.uint8)
+
+
 cdef dict _known(isa):
     """By primitive: what a table answers in nine lanes, and what is published."""
     n = 9
+    points, members = _siblings()
     return {
+        "subgroup": (subgroup(points, isa), members),
         "x25519": (x25519(_bytes("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4", n),
                           _bytes("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c", n), isa),
                    _bytes("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552", n)),

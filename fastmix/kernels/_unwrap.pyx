@@ -56,7 +56,8 @@ cdef class Unwrap:
     """Rows and columns of an arena, bound once; then `check` and `apply` on vectors of at most BATCH_MAX slot numbers.
 
     `rows` is u8[N, stride], the packet of slot s begins at rows[s, packet_at]; `columns` maps each name of `COLUMNS` to N items.
-    `secret` and `replay_key` are 32 bytes each; they are copied, and wiped when the object goes. `ValueError` on wrong shapes.
+    `secret` and `replay_key` are 32 bytes each; they are copied, and wiped when the object goes. `strict_kx`: as in
+    `fastmix.sphinx.unwrap`. `ValueError` on wrong shapes.
     """
 
     cdef const fm_kernels *kernels
@@ -72,7 +73,7 @@ cdef class Unwrap:
             raise MemoryError(f"unwrap scratch of {self.scratch_size} bytes")
 
     def __init__(self, rows, columns, packet_size, const uint8_t[::1] secret not None, const uint8_t[::1] replay_key not None,
-                 packet_at=0, isa=None):
+                 packet_at=0, isa=None, bint strict_kx=False):
         self.kernels = _kernels(isa)
         if secret.shape[0] != 32 or replay_key.shape[0] != 32:
             raise ValueError(f"secret has {secret.shape[0]} bytes, replay_key {replay_key.shape[0]}: expected 32 each")
@@ -81,6 +82,7 @@ cdef class Unwrap:
             raise ValueError(f"packet of {packet_size} bytes at {packet_at} does not fit a row of {rows.shape[1]} bytes")
         memcpy(&self.keys[0], &secret[0], 32)
         memcpy(&self.keys[32], &replay_key[0], 32)
+        self.bound.strict_kx = strict_kx
         self._bind(rows, columns, packet_size, packet_at)
 
     cdef _bind(self, rows, columns, size_t packet_size, size_t packet_at):
@@ -117,7 +119,8 @@ cdef class Unwrap:
         return np.append(slots, np.uint32(0))  # so that there is always a first
 
     def check(self, slots):
-        """Verdict and replay tag of each slot: canonical kx_public, shared secret not zero, MAC. `ValueError` on wrong slots."""
+        """Verdict and replay tag of each slot: canonical kx_public, shared secret not zero, MAC, and the subgroup
+        with `strict_kx`. `ValueError` on wrong slots."""
         cdef const uint32_t[::1] at = self._slots(slots)
         cdef size_t n = at.shape[0] - 1
         with nogil:
@@ -152,7 +155,7 @@ cdef class Unwrap:
             start += size
 
 
-def unwrap_batch(packets, secret, replay_key, isa=None):
+def unwrap_batch(packets, secret, replay_key, isa=None, strict_kx=False):
     """Unwraps u8[n,P] packets with one 32-byte secret -> dict of `COLUMNS` (n items each) and `packets` u8[n,P], a new array.
 
     No replay set is asked: `tag` is there for the caller's own. Rows with a bad verdict are zero elsewhere. Any n.
@@ -161,7 +164,7 @@ def unwrap_batch(packets, secret, replay_key, isa=None):
     rows = np.array(packets, copy=True, order="C")
     _expect("packets", rows, np.uint8, (None, None))
     columns = columns_for(len(rows))
-    cdef Unwrap unwrap = Unwrap(rows, columns, rows.shape[1], secret, replay_key, 0, isa)
+    cdef Unwrap unwrap = Unwrap(rows, columns, rows.shape[1], secret, replay_key, 0, isa, strict_kx)
     cdef size_t n = len(rows)
     with nogil:
         unwrap._all(n)

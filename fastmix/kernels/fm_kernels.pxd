@@ -13,6 +13,7 @@ cdef extern from "fm_kernels.h" nogil:
     struct fm_kernels:
         const char *isa
         void (*x25519)(uint8_t **out, const uint8_t **scalar, const uint8_t **point, size_t n) noexcept nogil
+        void (*subgroup)(uint8_t *inside, const uint8_t **point, size_t n) noexcept nogil
         void (*chacha20)(uint8_t **out, const uint8_t **data, const uint8_t **key, const uint8_t **nonce,
                          const uint32_t *counter, size_t size, size_t n) noexcept nogil
         void (*poly1305)(uint8_t **tag, const uint8_t **key, const uint8_t **message, size_t size, size_t n) noexcept nogil

@@ -23,6 +23,7 @@ cdef extern from "fm_sphinx.h" nogil:
         size_t payload_size
         const uint8_t *secret
         const uint8_t *replay_key
+        uint8_t strict_kx
         fm_columns columns
         fm_unwrap_scratch *scratch
 

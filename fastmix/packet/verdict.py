@@ -38,6 +38,7 @@ class Verdict(IntEnum):
     DROP_CRASH = 26
     DROP_UNKNOWN_SURB = 27
     DROP_MESSAGE_FORMAT = 28
+    DROP_KX_SUBGROUP = 29
 
     @property
     def label(self) -> str:
@@ -80,6 +81,7 @@ SENTENCES = {
     Verdict.DROP_CRASH: "The data plane died while it held the packet outside the pool.",
     Verdict.DROP_UNKNOWN_SURB: "A reply came for a SURB that this client has not made, or has used up.",
     Verdict.DROP_MESSAGE_FORMAT: "An end-to-end fragment does not follow the message format.",
+    Verdict.DROP_KX_SUBGROUP: "kx_public is outside the prime-order subgroup: made to mark the packet (strict_kx is on).",
 }
 
 DROPS = tuple(verdict for verdict in Verdict if verdict is not Verdict.OK)

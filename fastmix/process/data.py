@@ -148,7 +148,7 @@ def make_plane(setup: NodeSetup, snapshot: Region) -> DataPlane:
         geometry, setup.arena, setup.page, snapshot, ios,
         lambda pair_id: open_pair(pair_path(config.state_dir, pair_id)), batch=config.receive_batch,
         tick_ns=tick_of(setup.network.mean_delay_ns), nap_ns=duration_ns(config.nap),
-        lookup_seed=int.from_bytes(os.urandom(8), "little"),
+        lookup_seed=int.from_bytes(os.urandom(8), "little"), strict_kx=config.strict_kx,
     )  # fmt: skip
     plane.recover(counters)
     plane.look(time.monotonic_ns(), boot_time_ns())

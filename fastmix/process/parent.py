@@ -156,7 +156,8 @@ class Parent:
         process, isa = self.page["process"], self.config.isa
         if isa not in ("auto", active().name):
             self._warn(f"isa = {isa} is set, but {active().name} is in use: FASTMIX_ISA is set, or kernels were imported before")
-        process["unwraps_per_s"], process["isa"] = unwraps_per_s(self.network.geometry), active().name.encode()
+        process["unwraps_per_s"] = unwraps_per_s(self.network.geometry, strict_kx=self.config.strict_kx)
+        process["isa"] = active().name.encode()
         log.info("datagrams move by %s", self.endpoint.backend)
         log.info("%s kernels unwrap %d packets a second and core", active().name, int(process["unwraps_per_s"][0]))
 

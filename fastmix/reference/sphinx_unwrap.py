@@ -1,6 +1,7 @@
 """One hop of a Sphinx packet in plain Python, and the end of a reply's way.
 
-The order is the node's: canonical `kx_public`, X25519, zero check, MAC, replay tag; then actions, blinding, payload, delay.
+The order is the node's: canonical `kx_public`, X25519, zero check, MAC, subgroup where asked, replay tag; then
+actions, blinding, payload, delay.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from fastmix.reference.sphinx import (
     payload_key,
     replay_tag,
 )
+from fastmix.reference.subgroup import in_subgroup
 from fastmix.reference.x25519 import is_canonical, x25519
 
 NO_REPLAY_KEY = bytes(32)
@@ -55,7 +57,14 @@ class Unwrapped:
     packet: bytes = b""
 
 
-def unwrap(packet: bytes, secret: bytes, geometry: str | Geometry = "wan", *, replay_key: bytes = NO_REPLAY_KEY) -> Unwrapped:
+def unwrap(
+    packet: bytes,
+    secret: bytes,
+    geometry: str | Geometry = "wan",
+    *,
+    replay_key: bytes = NO_REPLAY_KEY,
+    strict_kx: bool = False,
+) -> Unwrapped:
     """Takes one layer off `packet` with the node's 32-byte `secret`. Only a wrong length raises; a bad packet is a verdict."""
     size = geometry_named(geometry).packet_size
     if len(packet) != size:
@@ -69,6 +78,8 @@ def unwrap(packet: bytes, secret: bytes, geometry: str | Geometry = "wan", *, re
     keys = hop_keys(shared)
     if actions_mac(keys.mac_key, header.actions) != header.mac:
         return Unwrapped(Verdict.DROP_MAC)
+    if strict_kx and not in_subgroup(header.kx_public):
+        return Unwrapped(Verdict.DROP_KX_SUBGROUP)
     return _apply(header, packet[HEADER_SIZE:], shared, keys, replay_tag(replay_key, shared))
 
 

@@ -44,13 +44,19 @@ def unwrap(
     *,
     geometry: str | Geometry = "wan",
     replay_key: bytes | Bytes = NO_REPLAY_KEY,
+    strict_kx: bool = False,
 ) -> Unwrapped:
     """Unwraps `packets` u8[n, P] with one node's `secret` (32 bytes, as bytes or u8[32]).
 
     `replay_key` (32 bytes) keys the tags; by default it is 32 zero bytes, the same for everyone. No packet is judged a replay
     here: the caller compares tags.
+
+    `strict_kx`: a packet whose `kx_public` is outside the prime-order subgroup is `Verdict.DROP_KX_SUBGROUP`. No builder makes
+    one; someone on the way can, from any packet, and only the next hop would drop it.
     """
     size = geometry_named(geometry).packet_size
     packets = checked("packets", packets, np.uint8, "n", size)
-    columns: dict[str, Any] = _unwrap.unwrap_batch(packets, checked_key("secret", secret), checked_key("replay_key", replay_key))
+    columns: dict[str, Any] = _unwrap.unwrap_batch(
+        packets, checked_key("secret", secret), checked_key("replay_key", replay_key), strict_kx=strict_kx
+    )
     return Unwrapped(**columns)

@@ -17,15 +17,16 @@ ENOUGH_NS = 15_000_000
 """CPU time after which the quickest round counts."""
 
 
-def unwraps_per_s(geometry: Geometry, isa: str | None = None, batch: int = BATCH) -> int:
+def unwraps_per_s(geometry: Geometry, isa: str | None = None, batch: int = BATCH, *, strict_kx: bool = False) -> int:
     """Packets a second that one core unwraps in batches: a whole forwarding, without link frames, replay set and sockets.
 
-    `isa`: by default the kernels in use. CPU time is counted, of the quickest round, so that a busy machine hardly changes it.
+    `isa`: by default the kernels in use; `strict_kx`: as in a node's configuration. CPU time is counted, of the quickest round,
+    so that a busy machine hardly changes it.
     """
     secrets, publics = keypairs(2)
     packets = _packets(publics, geometry, batch)
     rows, columns, slots = np.zeros_like(packets), columns_for(batch), np.arange(batch, dtype=np.uint32)
-    kernel = Unwrap(rows, columns, geometry.packet_size, secrets[0].tobytes(), bytes(32), 0, isa)
+    kernel = Unwrap(rows, columns, geometry.packet_size, secrets[0].tobytes(), bytes(32), 0, isa, strict_kx)
     took: list[int] = []
     while len(took) < ROUNDS_LEAST or sum(took) < ENOUGH_NS:
         rows[:] = packets

@@ -41,6 +41,8 @@ def test_the_figures_are_there_and_positive(run: tuple[dict[str, Any], str]) -> 
     assert 0.2 < result["core_ghz"] < 10
     assert result["x25519"]["cycles"] > 1000
     assert result["shuffle_ns"] > 0
+    assert 200 < result["subgroup"]["cycles"] < result["x25519"]["cycles"]
+    assert all(0.01 < share < 0.5 for share in result["subgroup"]["unwrap_share"].values())
     for geometry in GEOMETRIES:
         unwrap = result["unwrap"][geometry]
         assert 5_000 < unwrap["cycles"] < 10_000_000

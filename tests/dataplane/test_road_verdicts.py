@@ -4,6 +4,7 @@ import random
 import re
 from pathlib import Path
 
+import edwards
 import pytest
 from crafted import crafted
 from road_rig import AT_ONCE, CLIENT_PLACE, DOWNSTREAM, Rig, only, small_plan
@@ -196,6 +197,36 @@ def test_kx_public_that_is_not_canonical() -> None:
     assert rig.receive(*(rig.peer.frame(kx.to_bytes(32, "little") + packet[32:]) for kx in wrong)) == only(
         Verdict.DROP_KX_NON_CANONICAL, len(wrong)
     )
+
+
+def with_siblings(rig: Rig) -> tuple[bytes, list[bytes]]:
+    """A packet, and the 15 others with its shared secret: seven points more, and all eight with the top bit set."""
+    packet = rig.packet()
+    points = edwards.siblings_of(packet[:32])
+    points += [point[:31] + bytes([point[31] | 128]) for point in [packet[:32], *points]]
+    return packet, [point + packet[32:] for point in points]
+
+
+@pytest.mark.parametrize("strict_kx", [False, True])
+def test_siblings_after_the_packet(strict_kx) -> None:
+    rig = Rig(options={"strict_kx": strict_kx})
+    for _ in range(20):
+        packet, siblings = with_siblings(rig)
+        rig.push(rig.peer.frame(packet), *map(rig.peer.frame, siblings))
+    refused = Verdict.DROP_KX_SUBGROUP if strict_kx else Verdict.DROP_REPLAY
+    assert rig.receive() == only(Verdict.DROP_KX_NON_CANONICAL, 160) | only(refused, 140)
+    assert len(rig.leave()) == 20
+
+
+def test_siblings_before_the_packet() -> None:
+    """Without strict_kx the first sibling passes in the packet's place. With it the packet itself does."""
+    for strict_kx, refused in ((True, only(Verdict.DROP_KX_SUBGROUP, 140)), (False, only(Verdict.DROP_REPLAY, 140))):
+        rig = Rig(options={"strict_kx": strict_kx})
+        for _ in range(20):
+            packet, siblings = with_siblings(rig)
+            rig.push(*map(rig.peer.frame, siblings), rig.peer.frame(packet))
+        assert rig.receive() == only(Verdict.DROP_KX_NON_CANONICAL, 160) | refused
+        assert len(rig.leave()) == 20
 
 
 def test_kx_public_of_low_order() -> None:

@@ -53,6 +53,7 @@ def test_kernels_do_not_import_numba():
     [
         lambda: _native.x25519(np.zeros((2, 31), np.uint8), np.zeros((2, 32), np.uint8)),
         lambda: _native.x25519(np.zeros((2, 32), np.uint8), np.zeros((3, 32), np.uint8)),
+        lambda: _native.subgroup(np.zeros((2, 31), np.uint8)),
         lambda: _native.chacha20(np.zeros((2, 32), np.int8), np.zeros((2, 9), np.uint8)),
         lambda: _native.chacha20(np.zeros((2, 32), np.uint8), np.zeros((2, 9), np.uint8), counters=np.zeros(3, np.uint32)),
         lambda: _native.poly1305(np.zeros(32, np.uint8), np.zeros((1, 9), np.uint8)),

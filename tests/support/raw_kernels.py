@@ -32,6 +32,7 @@ class Table(ctypes.Structure):
     _fields_ = [
         ("isa", ctypes.c_char_p),
         ("x25519", ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, SIZE)),
+        ("subgroup", ctypes.CFUNCTYPE(None, POINTER, POINTER, SIZE)),
         ("chacha20", ctypes.CFUNCTYPE(None, *[POINTER] * 5, SIZE, SIZE)),
         ("poly1305", ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, SIZE, SIZE)),
         ("blake2b", ctypes.CFUNCTYPE(None, *[POINTER] * 4, SIZE)),
