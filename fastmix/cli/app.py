@@ -7,16 +7,24 @@ from fastmix.cli.output import version
 app = App(
     name="fastmix",
     help="A high-throughput mix-network node: batched Sphinx packets over UDP.",
-    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, file or value, 130 interrupted.",
+    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, file or value, 78 key store refused, 130 interrupted.",
     help_format="plaintext",
     version=version,
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=()),
 )
 
-keys = App(name="keys", help="Make secret files and show their public keys.")
+keys = App(name="keys", help="The encrypted identity of a node; secret files and their public keys.")
 keys.command("fastmix.cli.keys:new", name="new", help="Make new secret files.")
 keys.command("fastmix.cli.keys:show", name="show", help="Show the public keys of secret files.")
+
+STORE = "fastmix.cli.keys_store:"
+keys.command(STORE + "init", name="init", help="Make a new identity and keep it in an encrypted store.")
+keys.command(STORE + "export", name="export", help="Write an encrypted backup of a store; never a mix key.")
+keys.command(STORE + "import_", name="import", help="Make a store from a backup.")
+keys.command(STORE + "passwd", name="passwd", help="Change the passphrase of a store, or what keeps its key.")
+keys.command(STORE + "verify", name="verify", help="Open a store or a backup and say whose it is.")
+keys.command(STORE + "audit", name="audit", help="Verify the audit log of a store.")
 
 network = App(name="network", help="Make a network, or read a network file.")
 network.command("fastmix.cli.network_new:new", name="new", help="Make a network: its file, all secrets, node configurations.")

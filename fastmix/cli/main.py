@@ -5,6 +5,7 @@
 | 0 | done |
 | 1 | the command ran and failed |
 | 2 | wrong usage, file or value: one message says which and what to do |
+| 78 | a key store, its passphrase, token, TPM or audit log was refused: one message says why and what to do (EX_CONFIG) |
 | 130 | interrupted by Ctrl-C |
 """
 
@@ -12,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, USAGE, KEYS, INTERRUPTED = 0, 1, 2, 78, 130
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _run(tokens: list[str]) -> int:
 
     from fastmix.cli.app import app
     from fastmix.cli.output import complain
-    from fastmix.errors import ConfigError, FastmixError
+    from fastmix.errors import ConfigError, FastmixError, KeyStoreError
 
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -58,6 +59,8 @@ def _run(tokens: list[str]) -> int:
         return complain(f"{error} Try: {' '.join(('fastmix', *(error.command_chain or ())))} --help", USAGE)
     except ConfigError as error:
         return complain(error, USAGE)
+    except KeyStoreError as error:
+        return complain(error, KEYS)
     except FastmixError as error:
         return complain(error, FAILED)
     except ValueError as error:

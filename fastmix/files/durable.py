@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 
-def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_durably(path: Path, data: bytes, mode: int = 0o600, *, replace: bool = True) -> None:
     """Replaces `path` by `data` in one step: a neighbour is written, synced and renamed, then the directory synced.
 
-    `OSError` leaves the old file as it was.
+    `OSError` leaves the old file as it was. Without `replace` an old file is never overwritten: `FileExistsError`.
     """
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -17,7 +17,11 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(neighbour, path)
+        if not replace:
+            os.link(neighbour, path)
+            neighbour.unlink()
+        else:
+            os.replace(neighbour, path)
     except BaseException:
         neighbour.unlink(missing_ok=True)
         raise

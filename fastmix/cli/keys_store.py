@@ -1,0 +1,291 @@
+"""`fastmix keys init|export|import|verify|audit|passwd`: the encrypted identity of a node, its backup, its audit log."""
+
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastmix.cli.keys_options import Kept, KeptOptions, NewPassphraseOptions, UnlockOptions
+from fastmix.cli.output import print_json, print_table
+from fastmix.errors import ConfigError
+from fastmix.seam.lifeline import keep_unseen
+
+if TYPE_CHECKING:
+    from fastmix.keys._chain import LockedBytes
+    from fastmix.keys.audit import AuditLog, Head
+    from fastmix.keys.hierarchy import Identity
+    from fastmix.keys.wrapping import Wrapping
+
+UNLOCK, KEPT, NEW = UnlockOptions(), KeptOptions(), NewPassphraseOptions()
+"""Nothing said."""
+FAILED = 1
+"""The exit code of an audit log with findings."""
+
+
+def init(store: Path, /, *, unlock: UnlockOptions = UNLOCK, kept: KeptOptions = KEPT, json: bool = False) -> None:
+    """Make a new identity and keep it in an encrypted store.
+
+    A store that exists is never overwritten. Make a backup of it afterwards: `fastmix keys export`.
+
+    Parameters
+    ----------
+    store
+        File to make.
+    json
+        Print one JSON object: the store, the identity's public key.
+    """
+    from fastmix.keys.hierarchy import Identity
+    from fastmix.keys.store import check_absent, create_store
+
+    keep_unseen()
+    check_absent(store)
+    with Identity.fresh() as identity, audit_log(store, identity) as log:
+        create_store(
+            store, identity, wrapping_of(kept.kept_by, unlock, question(unlock, f"passphrase for {store}", new=True), kept)
+        )
+        log.append(actor(), "keys.init", identity=identity.public.hex(), kept_by=kept.kept_by)
+        tell(store, identity, kept.kept_by, json=json)
+
+
+def export(
+    store: Path, backup: Path, /, *, unlock: UnlockOptions = UNLOCK, new: NewPassphraseOptions = NEW, json: bool = False
+) -> None:
+    """Write an encrypted backup of a store: the identity under a passphrase of its own, never a mix key.
+
+    Parameters
+    ----------
+    store
+        The store.
+    backup
+        File to make.
+    json
+        Print one JSON object: the backup, the identity's public key.
+    """
+    from fastmix.keys.store import create_store
+
+    keep_unseen()
+    with opened(store, unlock) as identity, audit_log(store, identity) as log:
+        with log.recorded(actor(), "keys.export", to=str(backup)):
+            create_store(backup, identity, new_wrapping(backup, "passphrase", unlock, new, KEPT))
+        tell(backup, identity, "passphrase", json=json)
+
+
+def import_(
+    backup: Path,
+    store: Path,
+    /,
+    *,
+    unlock: UnlockOptions = UNLOCK,
+    new: NewPassphraseOptions = NEW,
+    kept: KeptOptions = KEPT,
+    json: bool = False,
+) -> None:
+    """Make a store from a backup. A store that exists is never overwritten: move a damaged one away first.
+
+    Parameters
+    ----------
+    backup
+        File that `fastmix keys export` has made.
+    store
+        File to make.
+    json
+        Print one JSON object: the store, the identity's public key.
+    """
+    from fastmix.keys.store import check_absent, create_store
+
+    keep_unseen()
+    check_absent(store)
+    with opened(backup, unlock) as identity, audit_log(store, identity) as log:
+        create_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
+        log.append(actor(), "keys.import", source=str(backup), kept_by=kept.kept_by)
+        tell(store, identity, kept.kept_by, json=json)
+
+
+def passwd(
+    store: Path,
+    /,
+    *,
+    unlock: UnlockOptions = UNLOCK,
+    new: NewPassphraseOptions = NEW,
+    kept: KeptOptions = KEPT,
+    json: bool = False,
+) -> None:
+    """Change the passphrase of a store, or what keeps its key. The identity stays; copies of the old file stay readable.
+
+    Parameters
+    ----------
+    store
+        The store.
+    json
+        Print one JSON object: the store, the identity's public key.
+    """
+    from fastmix.keys.store import rewrap_store
+
+    keep_unseen()
+    with opened(store, unlock) as identity, audit_log(store, identity) as log:
+        with log.recorded(actor(), "keys.passwd", kept_by=kept.kept_by):
+            rewrap_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
+        tell(store, identity, kept.kept_by, json=json)
+
+
+def verify(store: Path, /, *, unlock: UnlockOptions = UNLOCK, json: bool = False) -> None:
+    """Open a store or a backup and say whose it is; changes nothing.
+
+    Parameters
+    ----------
+    store
+        The store, or a backup.
+    json
+        Print one JSON object: the store, the identity's public key.
+    """
+    from fastmix.keys.store import read_store
+
+    keep_unseen()
+    with opened(store, unlock) as identity:
+        tell(store, identity, read_store(store).wrapping, json=json)
+
+
+def audit(
+    store: Path, /, *, log: Path | None = None, noted: str | None = None, unlock: UnlockOptions = UNLOCK, json: bool = False
+) -> int:
+    """Verify the audit log of a store: every changed, removed or added line; exit code 1 if there is one.
+
+    Parameters
+    ----------
+    store
+        The store, whose identity the log belongs to.
+    log
+        The log. By default the store's path with .audit behind.
+    noted
+        A head that this command has printed before: it must still be in the log.
+    json
+        Print one JSON object: number of records, head, findings.
+    """
+    from fastmix.keys.audit import examine
+
+    keep_unseen()
+    known = head_of(noted) if noted is not None else None
+    with opened(store, unlock) as identity, identity.storage_key("audit") as key:
+        findings, head = examine(log or log_path(store), key, noted=known)
+    if json:
+        found = [{"line": finding.line, "problem": finding.problem} for finding in findings]
+        print_json({"records": head.n, "head": str(head), "findings": found})
+    else:
+        print("\n".join(map(str, findings)) or f"{head.n} records, all as they were written")
+        print(f"head {head}")
+    return FAILED if findings else 0
+
+
+def actor() -> str:
+    """Who runs this command, for the audit log: `root (uid 0)`."""
+    uid = os.getuid()
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def log_path(store: Path) -> Path:
+    """Where the audit log of a store is."""
+    return store.with_name(store.name + ".audit")
+
+
+def head_of(text: str) -> "Head":
+    """The head that `fastmix keys audit` has printed; `ConfigError` where the text is none."""
+    from fastmix.keys.audit import Head
+
+    n, _, mac = text.partition(":")
+    try:
+        found = Head(int(n), bytes.fromhex(mac))
+    except ValueError:
+        found = Head(-1, b"")
+    if found.n < 0 or len(found.mac) != 32:
+        raise ConfigError(f"--noted {text}: is no head: give what `fastmix keys audit` has printed behind the word head")
+    return found
+
+
+@contextmanager
+def opened(store: Path, unlock: UnlockOptions) -> "Iterator[Identity]":
+    """The identity of a store for the time of a `with`; what opens it is asked for after the file was checked."""
+    from fastmix.keys.store import read_store, unsealed
+
+    sealed = read_store(store)
+    asked = question(unlock, f"passphrase of {store}")
+    if sealed.wrapping not in ("passphrase", "pkcs11", "tpm"):
+        raise ConfigError(
+            f"{store}: its key is kept by {sealed.wrapping!r}, which this fastmix does not know: install the newer one"
+        )
+    with unsealed(sealed, wrapping_of(sealed.wrapping, unlock, asked, KEPT)) as identity:  # type: ignore[arg-type]
+        yield identity
+
+
+@contextmanager
+def audit_log(store: Path, identity: "Identity") -> "Iterator[AuditLog]":
+    """The audit log beside a store, found whole before anything is done."""
+    from fastmix.keys.audit import AuditLog
+
+    with identity.storage_key("audit") as key:
+        log = AuditLog(log_path(store), key)
+        log.check()
+        yield log
+
+
+def new_wrapping(path: Path, kept_by: Kept, unlock: UnlockOptions, new: NewPassphraseOptions, kept: KeptOptions) -> "Wrapping":
+    """What will keep the key of a file that is written."""
+    second = UnlockOptions(passphrase_fd=new.new_passphrase_fd, passphrase_file=new.new_passphrase_file)
+    return wrapping_of(kept_by, unlock, question(second, f"new passphrase for {path}", new=True, prefix="--new-"), kept)
+
+
+def question(options: UnlockOptions, words: str, *, new: bool = False, prefix: str = "--") -> "Callable[[], LockedBytes]":
+    """Asks where the options say: descriptor, file, credential, terminal. A new passphrase is typed twice."""
+    fd, file = options.passphrase_fd, options.passphrase_file
+    if fd is not None and file is not None:
+        raise ConfigError(f"{prefix}passphrase-fd and {prefix}passphrase-file: give one of them")
+
+    def ask() -> "LockedBytes":
+        from fastmix.keys import passphrase
+
+        if fd is not None:
+            return passphrase.from_fd(fd)
+        if file is not None:
+            return passphrase.from_file(file)
+        if prefix == "--" and passphrase.credential_path(os.environ):
+            return passphrase.from_credential(os.environ)
+        return passphrase.from_prompt(f"{words}: ", twice=new)
+
+    return ask
+
+
+def wrapping_of(name: Kept, options: UnlockOptions, ask: "Callable[[], LockedBytes]", kept: KeptOptions) -> "Wrapping":
+    """The wrapping of a name, as the options say."""
+    if name == "pkcs11":
+        from fastmix.keys.pkcs11 import Pkcs11Wrapping
+
+        if options.pkcs11_module is None or options.pkcs11_token is None:
+            raise ConfigError("the key is kept by a PKCS#11 token: give --pkcs11-module and --pkcs11-token")
+        return Pkcs11Wrapping(options.pkcs11_module, options.pkcs11_token, ask)
+    if name == "tpm":
+        from fastmix.keys.tpm import DEVICE, TpmWrapping
+
+        return TpmWrapping(pcrs_of(kept.pcrs), options.tpm or DEVICE)
+    from fastmix.keys.wrapping import PassphraseWrapping
+
+    return PassphraseWrapping(ask)
+
+
+def pcrs_of(text: str) -> list[int]:
+    """PCR numbers of a list with commas."""
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--pcrs {text}: is no list of numbers: write them as 7,11") from None
+
+
+def tell(store: Path, identity: "Identity", kept_by: str, *, json: bool) -> None:
+    """Prints whose file it is."""
+    if json:
+        print_json({"store": str(store), "identity": identity.public.hex(), "kept_by": kept_by})
+    else:
+        print_table([("store", store), ("identity", identity.public.hex()), ("kept by", kept_by)])

@@ -1,0 +1,280 @@
+"""A TPM 2.0 keeps the key: sealed to PCRs, or in an NV index that each write overwrites (tpm2-pytss, `fastmix[tpm]`).
+
+Both open only while the chosen PCRs have the values of the day they were made (TPM2_PolicyPCR). Sessions are salted and encrypt
+what they carry, so that a listener on the chip's bus learns nothing; one that answers in the chip's place is not kept out. What
+the chip gives back passes through `bytes` of tpm2-pytss, which cannot be locked.
+"""
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from fastmix.errors import KeyStoreError
+from fastmix.keys._chain import LockedBytes
+from fastmix.keys.wrapping import KEY_SIZE
+
+DEVICE = "device:/dev/tpmrm0"
+"""The kernel's device with its resource manager, as a TCTI string."""
+PCRS = (7,)
+"""Secure boot's state: which keys may boot, no versions. More PCRs are stricter and close at each update."""
+PRIMARY = "ecc256:aes128cfb"
+"""Template of the storage primary; the owner hierarchy makes the same key of it each time."""
+SIZES = struct.Struct("<IHH")
+"""Of a sealed blob: PCRs as bits, sizes of the private and the public part."""
+NV_BLOB = struct.Struct("<II16s")
+"""Of an NV blob: PCRs as bits, index, BLAKE2b-128 of the key."""
+NV_INDEX = 0x01800F57
+"""Of the chain's wrapping key, in the range that owners may use freely."""
+ALTERED = "the TPM's part is damaged: the file was altered; restore it with `fastmix keys import`"
+
+
+class TpmWrapping:
+    """Keys sealed by a TPM under its storage primary and a policy of PCRs."""
+
+    name = "tpm"
+
+    def __init__(self, pcrs: Sequence[int] = PCRS, tcti: str = DEVICE) -> None:
+        """`pcrs` of the SHA-256 bank are for new blobs, an old one knows its own; `tcti` names the chip."""
+        self._pcrs, self._tcti = pcr_bits(pcrs), tcti
+
+    def wrap(self, secret: LockedBytes) -> bytes:
+        """Sealed to the values that the PCRs have now."""
+        tpm = library()
+        with chip(self._tcti) as esys, primary(esys) as parent:
+            template = tpm.TPM2B_PUBLIC(
+                tpm.TPMT_PUBLIC(
+                    type=tpm.TPM2_ALG.KEYEDHASH,
+                    nameAlg=tpm.TPM2_ALG.SHA256,
+                    objectAttributes=tpm.TPMA_OBJECT.FIXEDTPM | tpm.TPMA_OBJECT.FIXEDPARENT | tpm.TPMA_OBJECT.NODA,
+                    authPolicy=policy_digest(esys, self._pcrs),
+                )
+            )
+            template.publicArea.parameters.keyedHashDetail.scheme.scheme = tpm.TPM2_ALG.NULL
+            sensitive = tpm.TPM2B_SENSITIVE_CREATE(tpm.TPMS_SENSITIVE_CREATE(data=bytes(secret.view)))
+            with session(esys, parent, tpm.TPM2_SE.HMAC) as carrier:
+                private, public, *_ = esys.create(parent, sensitive, template, session1=tpm.ESYS_TR.PASSWORD, session2=carrier)
+        parts = private.marshal(), public.marshal()
+        return SIZES.pack(self._pcrs, *map(len, parts)) + b"".join(parts)
+
+    def unwrap(self, blob: bytes) -> LockedBytes:
+        """`KeyStoreError` where PCRs differ, or the chip is another."""
+        tpm = library()
+        if len(blob) < SIZES.size:
+            raise KeyStoreError(ALTERED)
+        pcrs, n_private, n_public = SIZES.unpack_from(blob)
+        if len(blob) != SIZES.size + n_private + n_public:
+            raise KeyStoreError(ALTERED)
+        with chip(self._tcti) as esys, primary(esys) as parent:
+            private, _ = tpm.TPM2B_PRIVATE.unmarshal(blob[SIZES.size : SIZES.size + n_private])
+            public, _ = tpm.TPM2B_PUBLIC.unmarshal(blob[SIZES.size + n_private :])
+            with flushed(esys, esys.load(parent, private, public)) as sealed, policy(esys, parent, pcrs) as opened:
+                return locked(esys.unseal(sealed, session1=opened))
+
+    def problem(self) -> str | None:
+        """Why the chip cannot be used now; None where it answers."""
+        return chip_problem(self._tcti)
+
+
+class NvWrapping:
+    """One key in an NV index of a TPM: each `wrap` overwrites the key before, in the chip, for good.
+
+    For the chain's wrapping key: a disk tells nothing of the past then, whatever its flash retains. A poor chip takes some
+    100,000 writes of an index in its life, which is two years of ten-minute slots.
+    """
+
+    name = "tpm-nv"
+
+    def __init__(self, index: int = NV_INDEX, pcrs: Sequence[int] = PCRS, tcti: str = DEVICE) -> None:
+        """`index` is 0x01800000 to 0x01BFFFFF, one for each node of a machine."""
+        if not 0x01800000 <= index <= 0x01BFFFFF:
+            raise KeyStoreError(f"NV index {index:#010x} is not an owner's: use one of 0x01800000 to 0x01bfffff")
+        self._index, self._pcrs, self._tcti = index, pcr_bits(pcrs), tcti
+
+    def wrap(self, secret: LockedBytes) -> bytes:
+        """Writes the key; the blob holds its hash only. An index that is missing, or closed by other PCRs, is made anew."""
+        tpm = library()
+        with chip(self._tcti) as esys, primary(esys) as parent:
+            handle = self._open_index(esys)
+            with policy(esys, parent, self._pcrs, tpm.TPMA_SESSION.DECRYPT) as opened:
+                esys.nv_write(handle, bytes(secret.view), session1=opened)
+        return NV_BLOB.pack(self._pcrs, self._index, check_value(secret))
+
+    def unwrap(self, blob: bytes) -> LockedBytes:
+        """`KeyStoreError` where the index holds a newer key, none, or PCRs differ."""
+        if len(blob) != NV_BLOB.size:
+            raise KeyStoreError(ALTERED)
+        pcrs, index, check = NV_BLOB.unpack(blob)
+        if index != self._index:
+            raise KeyStoreError(f"the key is in NV index {index:#010x}, not in {self._index:#010x}: set the index that was used")
+        with chip(self._tcti) as esys, primary(esys) as parent:
+            handle = self._find(esys)
+            if handle is None:
+                raise KeyStoreError(f"NV index {index:#010x} is not there: the TPM was cleared; begin a new chain")
+            with policy(esys, parent, pcrs) as opened:
+                secret = locked(esys.nv_read(handle, KEY_SIZE, session1=opened))
+        if check_value(secret) != check:
+            secret.wipe()
+            raise KeyStoreError(f"NV index {index:#010x} holds a newer key: this file is an old one; begin a new chain")
+        return secret
+
+    def remove(self) -> None:
+        """Ends the index, and with it the key."""
+        tpm = library()
+        with chip(self._tcti) as esys:
+            handle = self._find(esys)
+            if handle is not None:
+                esys.nv_undefine_space(handle, auth_handle=tpm.ESYS_TR.OWNER)
+
+    def problem(self) -> str | None:
+        """Why the chip cannot be used now; None where it answers."""
+        return chip_problem(self._tcti)
+
+    def _find(self, esys: Any) -> Any:
+        """The index's handle; None where it is not defined."""
+        tpm = library()
+        try:
+            return esys.tr_from_tpmpublic(self._index)
+        except tpm.TSS2_Exception as error:
+            if error.error == tpm.TPM2_RC.HANDLE:
+                return None
+            raise
+
+    def _open_index(self, esys: Any) -> Any:
+        """An index of 32 bytes that the PCRs as they are now open for reading and writing."""
+        tpm = library()
+        digest = policy_digest(esys, self._pcrs)
+        handle = self._find(esys)
+        if handle is not None:
+            if bytes(esys.nv_read_public(handle)[0].nvPublic.authPolicy) == bytes(digest):
+                return handle
+            esys.nv_undefine_space(handle, auth_handle=tpm.ESYS_TR.OWNER)
+        public = tpm.TPM2B_NV_PUBLIC(
+            tpm.TPMS_NV_PUBLIC(
+                nvIndex=self._index,
+                nameAlg=tpm.TPM2_ALG.SHA256,
+                attributes=tpm.TPMA_NV.POLICYREAD | tpm.TPMA_NV.POLICYWRITE | tpm.TPMA_NV.NO_DA,
+                authPolicy=digest,
+                dataSize=KEY_SIZE,
+            )
+        )
+        return esys.nv_define_space(None, public, auth_handle=tpm.ESYS_TR.OWNER)
+
+
+def check_value(secret: LockedBytes) -> bytes:
+    """16 bytes by which a random key is known again."""
+    return hashlib.blake2b(secret.view, digest_size=16, person=b"fastmix-nv-check").digest()
+
+
+def pcr_bits(pcrs: Sequence[int]) -> int:
+    """PCR numbers as bits; `KeyStoreError` where there are none or one is not 0 to 23."""
+    wrong = [pcr for pcr in pcrs if not 0 <= pcr <= 23]
+    if wrong or not pcrs:
+        raise KeyStoreError(f"PCRs {list(pcrs)} cannot be used: name one or more of 0 to 23, such as {PCRS[0]}")
+    return sum({1 << pcr for pcr in pcrs})
+
+
+def selection(bits: int) -> str:
+    """PCRs in the words of tpm2-tools: `sha256:7,16`."""
+    return "sha256:" + ",".join(str(pcr) for pcr in range(24) if bits >> pcr & 1)
+
+
+@contextmanager
+def chip(tcti: str) -> Iterator[Any]:
+    """A connection to the chip (an `ESAPI`); every error of it becomes a `KeyStoreError`."""
+    tpm = library()
+    try:
+        esys = tpm.ESAPI(tcti)
+    except (tpm.TSS2_Exception, RuntimeError) as error:
+        raise KeyStoreError(f"TPM {tcti}: is not there: {error}; check device, driver and permissions") from None
+    try:
+        with esys:
+            yield esys
+    except tpm.TSS2_Exception as error:
+        if error.error == tpm.TPM2_RC.POLICY_FAIL:
+            raise KeyStoreError(
+                f"TPM {tcti}: the PCRs have other values than when the key was sealed: boot as before, "
+                "or restore with `fastmix keys import`"
+            ) from None
+        raise KeyStoreError(
+            f"TPM {tcti}: refused: {error}; check that it is the chip that the file was made with, and was not cleared"
+        ) from None
+
+
+def chip_problem(tcti: str) -> str | None:
+    """Why a chip cannot be used now; None where it answers."""
+    try:
+        with chip(tcti) as esys:
+            esys.get_random(1)
+    except KeyStoreError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def flushed(esys: Any, handle: Any) -> Iterator[Any]:
+    """A transient object or session for the time of a `with`; chips have room for three."""
+    try:
+        yield handle
+    finally:
+        esys.flush_context(handle)
+
+
+@contextmanager
+def primary(esys: Any) -> Iterator[Any]:
+    """The storage primary of the owner hierarchy."""
+    with flushed(esys, esys.create_primary(None, PRIMARY)[0]) as handle:
+        yield handle
+
+
+@contextmanager
+def session(esys: Any, parent: Any, kind: Any, attributes: Any = None) -> Iterator[Any]:
+    """A salted session that encrypts what goes to the chip, or as `attributes` say."""
+    tpm = library()
+    handle = esys.start_auth_session(parent, tpm.ESYS_TR.NONE, kind, "aes128cfb", tpm.TPM2_ALG.SHA256)
+    with flushed(esys, handle):
+        wanted = tpm.TPMA_SESSION.CONTINUESESSION | (tpm.TPMA_SESSION.DECRYPT if attributes is None else attributes)
+        esys.trsess_set_attributes(handle, wanted)
+        yield handle
+
+
+@contextmanager
+def policy(esys: Any, parent: Any, pcrs: int, attributes: Any = None) -> Iterator[Any]:
+    """A session that has shown the PCRs; it encrypts what comes from the chip, or as `attributes` say."""
+    tpm = library()
+    with session(esys, parent, tpm.TPM2_SE.POLICY, tpm.TPMA_SESSION.ENCRYPT if attributes is None else attributes) as handle:
+        esys.policy_pcr(handle, None, selection(pcrs))
+        yield handle
+
+
+def policy_digest(esys: Any, pcrs: int) -> Any:
+    """The policy that the PCRs have the values that they have now."""
+    tpm = library()
+    trial = esys.start_auth_session(tpm.ESYS_TR.NONE, tpm.ESYS_TR.NONE, tpm.TPM2_SE.TRIAL, None, tpm.TPM2_ALG.SHA256)
+    with flushed(esys, trial):
+        esys.policy_pcr(trial, None, selection(pcrs))
+        return esys.policy_get_digest(trial)
+
+
+def locked(data: Any) -> LockedBytes:
+    """The bytes of a TPM2B in locked memory; `KeyStoreError` where they are not a key's."""
+    given = bytes(data)
+    if len(given) != KEY_SIZE:
+        raise KeyStoreError(ALTERED)
+    secret = LockedBytes(KEY_SIZE)
+    secret.view[:] = given
+    return secret
+
+
+def library() -> Any:
+    """tpm2-pytss; `KeyStoreError` names the extra where it is not installed. Its C library is told not to write on stderr."""
+    os.environ.setdefault("TSS2_LOG", "all+none")
+    try:
+        import tpm2_pytss
+    except ImportError:
+        raise KeyStoreError(
+            "a TPM needs tpm2-pytss: install libtss2-dev, pkg-config and a C compiler, then pip install 'fastmix[tpm]'"
+        ) from None
+    return tpm2_pytss

@@ -1,0 +1,163 @@
+"""`fastmix keys init|export|import|passwd|verify|audit` as an operator meets them: exit codes, messages, files."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PASSPHRASE, OTHER = "correct horse", "battery staple"
+
+
+def keys(*args: str | Path, cwd: Path, limit: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """`fastmix keys …` without a terminal; `limit` is a shell command in front of it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"} | more
+    command = ["sh", "-c", f'{limit} exec "$@"', "sh", sys.executable, "-m", "fastmix", "keys", *map(str, args)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False, start_new_session=True
+    )
+
+
+def done(*args: str | Path, cwd: Path) -> dict[str, object]:
+    ended = keys(*args, "--json", cwd=cwd)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended
+    found = json.loads(ended.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def refused(*args: str | Path, cwd: Path, code: int = 78, **more: str) -> str:
+    ended = keys(*args, cwd=cwd, **more)
+    assert (ended.returncode, ended.stdout) == (code, ""), ended
+    assert ended.stderr.startswith("fastmix: ")
+    assert ended.stderr.count("\n") == 1
+    assert PASSPHRASE not in ended.stderr
+    return ended.stderr
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with two passphrases, and a store under the first."""
+    directory = tmp_path_factory.mktemp("store")
+    for name, text in (("one", PASSPHRASE), ("two", OTHER)):
+        (directory / name).write_text(text + "\n")
+        (directory / name).chmod(0o600)
+    done("init", "store", "--passphrase-file", "one", cwd=directory)
+    return directory
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    for name in os.listdir(made):
+        (tmp_path / name).write_bytes((made / name).read_bytes())
+        (tmp_path / name).chmod(0o600)
+    return tmp_path
+
+
+def actions(log: Path) -> list[tuple[str, str | None]]:
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    return [(record["action"], record.get("outcome")) for record in records]
+
+
+def test_a_life_of_a_store(here: Path) -> None:
+    identity = done("verify", "store", "--passphrase-file", "one", cwd=here)["identity"]
+    backup = done("export", "store", "backup", "--passphrase-file", "one", "--new-passphrase-file", "two", cwd=here)
+    assert backup == {"store": "backup", "identity": identity, "kept_by": "passphrase"}
+    assert stat.S_IMODE((here / "backup").stat().st_mode) == 0o600
+    done("passwd", "store", "--passphrase-file", "one", "--new-passphrase-file", "two", cwd=here)
+    assert "wrong passphrase" in refused("verify", "store", "--passphrase-file", "one", cwd=here)
+    audit = done("audit", "store", "--passphrase-file", "two", cwd=here)
+    assert (audit["records"], audit["findings"]) == (5, [])
+    (here / "store").unlink()
+    done("import", "backup", "store", "--passphrase-file", "two", "--new-passphrase-file", "one", cwd=here)
+    assert done("verify", "store", "--passphrase-file", "one", cwd=here)["identity"] == identity
+    assert done("audit", "store", "--noted", str(audit["head"]), "--passphrase-file", "one", cwd=here)["records"] == 6
+    acts = ["keys.export", "keys.passwd"]
+    both = [(act, outcome) for act in acts for outcome in ("begun", "done")]
+    assert actions(here / "store.audit") == [("keys.init", None), *both, ("keys.import", None)]
+
+
+def test_an_altered_audit_log(here: Path) -> None:
+    log = here / "store.audit"
+    log.write_text(log.read_text().replace("root", "toor").replace("uid", "gid"))
+    ended = keys("audit", "store", "--passphrase-file", "one", cwd=here)
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("line 1: was changed")
+    assert "nothing is added to it" in refused("passwd", "store", "--passphrase-file", "one", cwd=here)
+    found = keys("audit", "store", "--passphrase-file", "one", "--json", cwd=here)
+    assert json.loads(found.stdout)["findings"][0]["line"] == 1
+
+
+def test_stores_that_are_refused(here: Path) -> None:
+    store = here / "store"
+    whole = store.read_bytes()
+    for damaged, words in (
+        (whole[:100], "is truncated"),
+        (whole[:150] + b"x" + whole[151:], "is damaged: its checksum differs"),
+        (whole[:8] + b"\2" + whole[9:], "has version 2"),
+    ):
+        store.write_bytes(damaged)
+        assert words in refused("verify", "store", "--passphrase-file", "one", cwd=here)
+        assert store.read_bytes() == damaged
+    store.write_bytes(whole)
+    store.chmod(0o644)
+    assert "store: the key store has mode 0644" in refused("verify", "store", "--passphrase-file", "one", cwd=here)
+    assert "there is no key store" in refused("verify", "none", "--passphrase-file", "one", cwd=here)
+
+
+def test_passphrases_that_are_refused(here: Path) -> None:
+    (here / "two").chmod(0o640)
+    assert "wrong passphrase" in refused("verify", "store", "--passphrase-fd", "0", cwd=here, limit="echo wrong |")
+    assert "the passphrase file has mode 0640" in refused("verify", "store", "--passphrase-file", "two", cwd=here)
+    assert "descriptor 9 cannot be read" in refused("verify", "store", "--passphrase-fd", "9", cwd=here)
+    assert "there is no terminal to ask on" in refused("verify", "store", cwd=here)
+    both = ("--passphrase-fd", "0", "--passphrase-file", "one")
+    assert "give one of them" in refused("verify", "store", *both, cwd=here, code=2)
+
+
+def test_a_descriptor_and_a_credential_open_it_too(here: Path) -> None:
+    (here / "fastmix-passphrase").write_text(PASSPHRASE)
+    (here / "fastmix-passphrase").chmod(0o400)
+    assert keys("verify", "store", cwd=here, CREDENTIALS_DIRECTORY=str(here)).returncode == 0
+    assert keys("verify", "store", "--passphrase-fd", "3", cwd=here, limit="exec 3<one;").returncode == 0
+
+
+def test_nothing_is_overwritten(here: Path) -> None:
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    assert "exists already" in refused("init", "store", "--passphrase-file", "one", cwd=here)
+    assert "exists already" in refused("import", "store", "two", "--passphrase-file", "one", cwd=here)
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+    assert "exists already" in refused("export", "store", "two", "--passphrase-file", "one", cwd=here)
+    assert (here / "two").read_bytes() == before["two"]
+    assert actions(here / "store.audit")[1:] == [("keys.export", "begun"), ("keys.export", "failed")]
+    (here / "store").rename(here / "moved")
+    assert "line 1: was changed" in refused("init", "store", "--passphrase-file", "one", cwd=here)  # another identity's log
+    assert not (here / "store").exists()
+
+
+@pytest.mark.parametrize("command", [["init", "new"], ["passwd", "store"], ["export", "store", "backup"]], ids=lambda c: c[0])
+def test_a_full_disk_leaves_the_old_state(here: Path, command: list[str]) -> None:
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    words = [*command, "--passphrase-file", "one", *(["--new-passphrase-file", "two"] if command[0] != "init" else [])]
+    assert "cannot be written" in refused(*words, cwd=here, limit="ulimit -f 0;")
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["init", "new", "--kept-by", "pkcs11"], "give --pkcs11-module and --pkcs11-token"),
+        (["init", "new", "--kept-by", "tpm", "--pcrs", "7;9"], "--pcrs 7;9: is no list of numbers"),
+        (["audit", "store", "--noted", "3"], "--noted 3: is no head"),
+        (["audit", "store", "--noted", "3:ab"], "--noted 3:ab: is no head"),
+        (["init", "new", "--passphrase-fd", "-1"], "--passphrase-fd"),
+        (["init"], "requires an argument"),
+    ],
+)
+def test_wrong_usage(here: Path, args: list[str], words: str) -> None:
+    assert words in refused(*args, cwd=here, code=2)
+    assert not (here / "new").exists()
