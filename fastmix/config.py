@@ -18,19 +18,20 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from fastmix.configtypes import STRATEGIES, AddressText, Duration, FilePath, Strategy, refuse
 from fastmix.errors import ConfigError
 from fastmix.files.addresses import Address, parse_address
-from fastmix.files.durations import duration_ns, format_duration, parse_duration
+from fastmix.files.durations import duration_ns, format_duration
 from fastmix.files.toml import Key, TomlFile, key_name, shown, suggestion
+from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.profile import Profile, load_profile
 
-STRATEGIES = ("poisson", "timed", "size", "threshold", "adaptive", "priority")
-"""Names of the strategies that come with fastmix."""
+__all__ = ["STRATEGIES", "ClassConfig", "KeysConfig", "MixingConfig", "MixnodeConfig"]
 
 NAP_MOST = timedelta(milliseconds=10)
 TICK_SHARE = 50
@@ -40,58 +41,6 @@ TICK_SHARE = 50
 def pool_room(slots: int) -> int:
     """Packets that the pool takes: an eighth of its slots is kept free for the road."""
     return slots - slots // 8
-
-
-def _refuse(problem: str) -> PydanticCustomError:
-    return PydanticCustomError("fastmix", "{problem}", {"problem": problem})
-
-
-def _read_duration(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value = parse_duration(value)
-        except ValueError as error:
-            raise _refuse(str(error)) from None
-    if not isinstance(value, timedelta):
-        raise _refuse('is not a duration: write a number and a unit in quotes, such as "250ms"')
-    if value < timedelta(0):
-        raise _refuse("is negative: a duration is 0 or more")
-    return value
-
-
-def _read_path(value: object) -> object:
-    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise _refuse("is not a path")
-    return Path(value)
-
-
-def _read_address(value: object) -> object:
-    if not isinstance(value, str):
-        raise _refuse('is not a text: write "203.0.113.7:9000"')
-    try:
-        parse_address(value)
-    except ValueError as error:
-        raise _refuse(str(error)) from None
-    return value
-
-
-def _read_strategy(value: object) -> object:
-    if isinstance(value, str) and ":" in value:
-        module, _, name = value.partition(":")
-        if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-            raise _refuse('is not an import path: write "package.module:Class"')
-    elif isinstance(value, str) and value not in STRATEGIES:
-        raise _refuse(f'is not a strategy: {suggestion(value, STRATEGIES)} (your own: "package.module:Class")')
-    elif isinstance(value, (bool, int, float, list, dict)) or value is None:
-        raise _refuse("is not a strategy: give a name, an import path, or a MixingStrategy")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
-"""A `timedelta`, or a text such as "250ms"; never a bare number, whose unit would be a guess."""
-FilePath = Annotated[Path, BeforeValidator(_read_path)]
-AddressText = Annotated[str, BeforeValidator(_read_address)]
-Strategy = Annotated[Any, BeforeValidator(_read_strategy)]
 
 
 class _Config(BaseModel):
@@ -129,7 +78,7 @@ class ClassConfig(_Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.strategy == "priority":
-            raise _refuse('a class cannot have strategy = "priority": name another')
+            raise refuse('a class cannot have strategy = "priority": name another')
         return self
 
     @property
@@ -162,15 +111,15 @@ class MixingConfig(_Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.min_batch_size > self.max_batch_size:
-            raise _refuse(
+            raise refuse(
                 f"min_batch_size {self.min_batch_size} is above max_batch_size {self.max_batch_size}: raise one or lower one"
             )
         if self.classes and self.strategy != "priority":
-            raise _refuse('classes are only for strategy = "priority": set it, or remove them')
+            raise refuse('classes are only for strategy = "priority": set it, or remove them')
         for i, rule in enumerate(self.classes):
             least, most = rule.min_batch_size or self.min_batch_size, rule.max_batch_size or self.max_batch_size
             if least > most:
-                raise _refuse(f"classes[{i}] has min_batch_size {least} above max_batch_size {most}: raise one or lower one")
+                raise refuse(f"classes[{i}] has min_batch_size {least} above max_batch_size {most}: raise one or lower one")
         return self
 
     @property
@@ -189,6 +138,39 @@ class MixingConfig(_Config):
         }
 
 
+class KeysConfig(_Config):
+    """How long keys live, in a network whose keys rotate. `[keys]` in the file."""
+
+    slot: Duration = timedelta(minutes=10)
+    """A key's slot of time. All nodes of a network have the same slots and graces."""
+    early: Duration = timedelta(seconds=60)
+    """A key is accepted so long before its slot."""
+    late: Duration = timedelta(seconds=120)
+    """And so long after it."""
+    interval: Duration = timedelta(hours=24)
+    """A new descriptor is published so often."""
+    overlap_period: Duration = timedelta(hours=1)
+    """The one before stays good for so long."""
+    backup_keys: int = Field(default=3, ge=0)
+    """Keys that a descriptor lists besides."""
+    chain: Literal["disk", "memory"] = "disk"
+    """Where the state of the keys to come is: beside the secret_file, sealed, or only in state_dir."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            self.policy  # noqa: B018
+        except ConfigError as error:
+            raise refuse(str(error)) from None
+        return self
+
+    @property
+    def policy(self) -> KeyRotationPolicy:
+        """The same for programs."""
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "chain"}
+        return KeyRotationPolicy(**values)
+
+
 class MixnodeConfig(_Config):
     """One node: who it is, where its files are, how it mixes, and its bounds."""
 
@@ -197,7 +179,7 @@ class MixnodeConfig(_Config):
     network: FilePath
     """The network file (`network.toml`)."""
     secret_file: FilePath
-    """The node's X25519 Sphinx secret: 32 raw bytes, mode 0600."""
+    """The node's X25519 Sphinx secret, or, where keys rotate, the seed of its Ed25519 identity: 32 raw bytes, mode 0600."""
     state_dir: FilePath
     """Directory of the replay set and the control socket, of this user alone; must live as long as `secret_file`."""
     node_id: str = Field(default_factory=lambda values: f"mix-{values.get('number', 0):03}", min_length=1, max_length=64)
@@ -206,6 +188,8 @@ class MixnodeConfig(_Config):
     """Where to receive, if not at the node's address in the network file (behind NAT: "0.0.0.0:9000")."""
     mixing: MixingConfig = MixingConfig()
     """Strategy and limits."""
+    keys: KeysConfig | None = None
+    """How long keys live; only in a network whose nodes have identities, and there needed."""
     workers: int = Field(default=1, ge=1, le=16)
     """Threads that receive and unwrap. One also mixes and sends; several do so beside a mixer."""
     cores: tuple[int, ...] = Field(default=(), strict=False)
@@ -241,16 +225,16 @@ class MixnodeConfig(_Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.mixing.floor >= (room := pool_room(self.pool_slots)):
-            raise _refuse(
+            raise refuse(
                 f"mixing.floor {self.mixing.floor} is not below {room}, the packets that pool_slots {self.pool_slots} take: "
                 "nothing would leave in time"
             )
         if self.mixing.max_batch_size > self.pool_slots:
-            raise _refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
+            raise refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
         if self.cores and len(self.cores) != self.workers:
-            raise _refuse(f"cores names {len(self.cores)} CPUs for workers = {self.workers}: name one for each, or none")
+            raise refuse(f"cores names {len(self.cores)} CPUs for workers = {self.workers}: name one for each, or none")
         if self.nap > NAP_MOST:
-            raise _refuse(f"nap {format_duration(self.nap)} is longer than {format_duration(NAP_MOST)}: it would be felt")
+            raise refuse(f"nap {format_duration(self.nap)} is longer than {format_duration(NAP_MOST)}: it would be felt")
         return self
 
     _profile: str = PrivateAttr("")
@@ -396,4 +380,6 @@ def _model_at(model: type[_Config], key: Key) -> type[_Config]:
     """The model that a key's table is checked by."""
     if "classes" in key:
         return ClassConfig
+    if key and key[0] == "keys":
+        return KeysConfig
     return MixingConfig if key and key[0] == "mixing" else model

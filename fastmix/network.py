@@ -9,7 +9,9 @@ classes = 1                 # 1, 2 or 4 priority classes
 number = 0                  # its mixnode indices are classes * number + class
 layer = 1                   # 1, 2 or 3
 address = "127.0.0.1:9001"  # an IP address: no name is looked up
-sphinx_public = "…"         # X25519, 64 hex digits
+sphinx_public = "…"         # X25519, 64 hex digits; or, where keys rotate:
+# identity = "…"            # Ed25519, 64 hex digits
+# descriptor = "descriptors/node-0"  # beside this file; written by the node, read by clients
 
 [[client]]
 peer_id = "…"               # 64 hex digits
@@ -63,12 +65,15 @@ def end_name(end: End) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A mix node. `address` is (IP address, UDP port)."""
+    """A mix node. `address` is (IP address, UDP port). Either `sphinx_public`, a key without an end, or `identity` (Ed25519) and
+    `descriptor`, a file relative to the network file, in which the identity signs the keys of slots."""
 
     number: int
     layer: int
     address: tuple[str, int]
-    sphinx_public: bytes
+    sphinx_public: bytes = b""
+    identity: bytes = b""
+    descriptor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,11 @@ class Network:
                     if exit_ in (None, third.number):
                         yield first.number, second.number, third.number
 
+    @property
+    def rotates(self) -> bool:
+        """Whether the nodes' keys live for slots: then descriptors have them. All do, or none."""
+        return bool(self.nodes[0].identity)
+
     def secret_path(self, link: NetworkLink) -> Path:
         """Where the secret of a link lies."""
         return self.path.parent / link.secret_file
@@ -174,7 +184,7 @@ class Network:
         ]
         parts += [
             f"[[node]]\nnumber = {node.number}\nlayer = {node.layer}\n"
-            f'address = "{format_address(node.address)}"\nsphinx_public = "{node.sphinx_public.hex()}"\n'
+            f'address = "{format_address(node.address)}"\n{_key_lines(node)}'
             for node in self.nodes
         ]
         parts += [
@@ -208,6 +218,12 @@ class Network:
         """The nodes of a layer that have a link with that end."""
         nodes = [self._nodes[other] for other in self.neighbours(end) if isinstance(other, int)]
         return [node for node in nodes if node.layer == layer]
+
+
+def _key_lines(node: Node) -> str:
+    if node.identity:
+        return f'identity = "{node.identity.hex()}"\ndescriptor = {_quoted(node.descriptor)}\n'
+    return f'sphinx_public = "{node.sphinx_public.hex()}"\n'
 
 
 def _end_text(end: End) -> str:

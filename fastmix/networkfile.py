@@ -78,13 +78,28 @@ def take_nodes(tables: list[Table], classes: int) -> dict[int, Node]:
         address = take_address(table, "address")
         if address in addresses:
             table.fail("address", f"is already that of node {addresses[address]}: give each node its own port or address")
-        public = take_hex(table, "sphinx_public", "the X25519 public key")
+        kind = "identity" if table.has("identity") else "sphinx_public"
+        public = take_hex(table, kind, "the Ed25519 public key" if kind == "identity" else "the X25519 public key")
         if public in publics:
-            table.fail("sphinx_public", f"is already that of node {publics[public]}: make each node its own key")
+            table.fail(kind, f"is already that of node {publics[public]}: make each node its own key")
+        descriptor = take_descriptor(table, nodes) if kind == "identity" else ""
+        if nodes and bool(descriptor) != bool(next(iter(nodes.values())).identity):
+            table.fail(kind, "is not what the nodes before have: give all an identity and a descriptor, or all a sphinx_public")
         table.end()
-        nodes[number] = Node(number, layer, address, public)
+        keys = (b"", public, descriptor) if kind == "identity" else (public,)
+        nodes[number] = Node(number, layer, address, *keys)
         addresses[address] = publics[public] = number
     return nodes
+
+
+def take_descriptor(table: Table, nodes: dict[int, Node]) -> str:
+    """The descriptor's file, which is one node's alone."""
+    path = table.take("descriptor", str)
+    if not path or "\0" in path:
+        table.fail("descriptor", f"{shown(path)} is not a path: name the file that the node writes")
+    if path in {node.descriptor for node in nodes.values()}:
+        table.fail("descriptor", f"{shown(path)} is already another node's: give each its own")
+    return path
 
 
 def take_clients(tables: list[Table], nodes: dict[int, Node]) -> dict[bytes, NetworkClient]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from fastmix.descriptor import identity_public
 from fastmix.files.secret import write_secret
 from fastmix.network import End, Network, NetworkClient, NetworkLink, Node
 from fastmix.packet.geometry import WAN, Geometry
@@ -52,9 +53,11 @@ def plan_network(
     geometry: Geometry = WAN,
     classes: int = 1,
     mean_delay_ns: int = 50_000_000,
+    rotates: bool = False,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> NetworkPlan:
-    """A plan for three layers of node addresses. Clients take the exits in turn. `entropy` gives n random bytes (a seeded
+    """A plan for three layers of node addresses. Clients take the exits in turn. `rotates`: nodes have identities, and keys
+    for slots of time. `entropy` gives n random bytes (a seeded
     one: tests only)."""
     nodes: list[Node] = []
     secrets: Secrets = {}
@@ -62,7 +65,11 @@ def plan_network(
         for address in addresses:
             number = len(nodes)
             secrets[number] = entropy(32)
-            nodes.append(Node(number, layer, address, public_of(secrets[number])))
+            if rotates:
+                identity = identity_public(secrets[number])
+                nodes.append(Node(number, layer, address, identity=identity, descriptor=f"descriptors/node-{number}"))
+            else:
+                nodes.append(Node(number, layer, address, public_of(secrets[number])))
     exits = [node.number for node in nodes if node.layer == 3]
     members = []
     for at in range(clients):

@@ -1,5 +1,6 @@
 """`fastmix demo`: a whole network on this machine."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ def demo(
     geometry: Literal["wan", "jumbo"] = "wan",
     strategy: str = "poisson",
     seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=1 << 64))] = None,
+    slot: str | None = None,
     json: bool = False,
 ) -> int:
     """Run a whole mix network on this machine and send messages through it.
@@ -37,6 +39,8 @@ def demo(
         Mixing strategy: poisson, timed, size, adaptive, priority, or an import path "package.module:Class".
     seed
         Makes contents and routes repeatable; never keys or shuffle.
+    slot
+        Let the nodes' keys live for slots of this length, such as 10s, and change under the traffic.
     json
         Print one JSON object at the end and nothing else.
     """
@@ -48,4 +52,19 @@ def demo(
         raise ConfigError(f"--file {file}: {what}: name a file to send")
     from fastmix.demo.main import run
 
-    return run(DemoOptions(messages, file, geometry, strategy, seed, json))
+    return run(DemoOptions(messages, file, geometry, strategy, seed, json, slot_of(slot)))
+
+
+def slot_of(text: str | None) -> timedelta | None:
+    """The length of a slot. `ConfigError` where it is none, or the graces of the demo's network do not fit."""
+    if text is None:
+        return None
+    from fastmix.files.durations import parse_duration
+
+    try:
+        slot = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"--slot {text!r} {error}") from None
+    if not timedelta(seconds=4) <= slot <= timedelta(hours=1):
+        raise ConfigError(f"--slot {text}: the graces of this network need a slot of 4s to 1h")
+    return slot

@@ -65,5 +65,7 @@ def replay_cautions(node: "MixnodeConfig") -> "list[Caution]":
     from fastmix.tune.doctor import Caution
 
     public = Network.load(node.network).node(node.number).sphinx_public
+    if not public:
+        return []
     problem = misfit(pair_path(node.state_dir, fixed_id(public)), node.replay_capacity)
     return [Caution(*problem)] if problem else []

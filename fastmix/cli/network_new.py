@@ -1,6 +1,7 @@
 """`fastmix network new`: a network with fresh keys, for operators who run all of its nodes, or who hand the files out."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
@@ -10,7 +11,8 @@ from cyclopts.validators import Number
 
 from fastmix.errors import ConfigError
 from fastmix.files.addresses import Address, format_address, parse_address
-from fastmix.files.durations import duration_ns, parse_duration
+from fastmix.files.durations import duration_ns, format_duration, parse_duration
+from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.plan import NetworkPlan, plan_network
 
@@ -29,6 +31,7 @@ def new(
     geometry: Literal["wan", "jumbo"] = "wan",
     mean_delay: str = "50ms",
     classes: Literal[1, 2, 4] = 1,
+    slot: str | None = None,
 ) -> None:
     """Make a network: its file, all secrets, and a configuration for each node.
 
@@ -54,6 +57,9 @@ def new(
         Mean mixing delay of a node.
     classes
         Priority classes.
+    slot
+        Give the nodes identities, and let their keys live for slots of this length, such as 10min. The graces are the shortest
+        that the mean delay and max_latency allow.
     """
     if directory.exists():
         raise ConfigError(f"{directory} exists already: name a new directory")
@@ -68,8 +74,9 @@ def new(
         geometry=GEOMETRIES[geometry],
         classes=classes,
         mean_delay_ns=mean_ns,
+        rotates=slot is not None,
     )
-    write(plan, directory)
+    write(plan, directory, keys_table(slot, mean_ns))
     print(f"{directory / 'network.toml'}: {len(plan.network.nodes)} nodes, {clients} clients, {len(plan.network.links)} links")
     for node in plan.network.nodes:
         config = quote(str(directory / f"node-{node.number}.toml"))
@@ -95,18 +102,44 @@ def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
         raise ConfigError(f"{option} {' '.join(texts)}: an address {error}") from None
 
 
-def write(plan: NetworkPlan, directory: Path) -> None:
-    """All files, or none. `ConfigError` where the directory cannot be made or the network is not a possible one."""
+def keys_table(slot: str | None, mean_ns: int) -> str:
+    """The [keys] of a node's configuration; empty without `slot`. `ConfigError` where graces do not fit the slot."""
+    if slot is None:
+        return ""
+    from fastmix.config import MixingConfig
+    from fastmix.control.slot_keys import HOPS
+    from fastmix.keys.slots import SlotTimes
+
+    try:
+        length = parse_duration(slot)
+    except ValueError as error:
+        raise ConfigError(f"--slot {slot!r} {error}") from None
+    least_ns = SlotTimes(1, 0, 0).late_least_ns(HOPS, mean_ns, duration_ns(MixingConfig().max_latency))
+    late = max(timedelta(microseconds=-(-least_ns // 1000)), length / 5)
+    early = max(min(length / 10, 2 * length - late), timedelta(0))
+    interval = max(timedelta(hours=24), length)
+    try:
+        KeyRotationPolicy(slot=length, early=early, late=late, interval=interval)
+    except ConfigError as error:
+        raise ConfigError(f"--slot {slot}: {error}") from None
+    values = {"slot": length, "early": early, "late": late, "interval": interval}
+    return "\n[keys]\n" + "".join(f'{name} = "{format_duration(value)}"\n' for name, value in values.items())
+
+
+def write(plan: NetworkPlan, directory: Path, more: str = "") -> None:
+    """All files, or none; `more`: of each node's configuration. `ConfigError` where the directory cannot be made or the network
+    is not a possible one."""
     try:
         directory.mkdir(mode=0o755)
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be made: {error.strerror}; check the directory above it") from None
+    where = "better a tmpfs, for keys are there" if more else "must live as long as the secret"
     try:
         plan.write(directory)
         for node in plan.network.nodes:
             (directory / f"node-{node.number}.toml").write_text(
                 f'number = {node.number}\nnetwork = "network.toml"\nsecret_file = "secrets/node-{node.number}"\n'
-                f'state_dir = "state-{node.number}"  # must live as long as the secret\n'
+                f'state_dir = "state-{node.number}"  # {where}\n{more}'
             )
     except BaseException as error:
         shutil.rmtree(directory)  # no half of a network, and no secrets of one, stay behind

@@ -70,6 +70,7 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
     """Reads all that the node will read; `ConfigError` names what is wrong. The secret must be that of the node's public key."""
     from fastmix.cli.keys import x25519_public
     from fastmix.control.fixed_pair import check_fit, fixed_id
+    from fastmix.control.slot_keys import check_keys
     from fastmix.errors import ConfigError
     from fastmix.files.secret import read_secret
     from fastmix.kernels.isa import active
@@ -82,6 +83,10 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
     check_cores(config.cores)
     network = Network.load(config.network)
     node = network.node(config.number)
+    if network.rotates or config.keys is not None:
+        check_keys(network, config)
+        StaticLinkRoots(network, node.number)
+        return
     public = x25519_public(read_secret(config.secret_file))
     if public != node.sphinx_public:
         raise ConfigError(

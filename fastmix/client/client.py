@@ -115,7 +115,7 @@ class Client:
         replay_set = ReplayFile(self._replay_path, self.address.sphinx_public)
         wire: Wire | None = None
         try:
-            wire = Wire(self._session.network, self._peer_id, self.counters)
+            wire = Wire(self._session.network, self._peer_id, self.counters, self._session.keys)
             self._endpoint = open_endpoint(*self._bind)
         except BaseException:
             replay_set.close()

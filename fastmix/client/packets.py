@@ -45,7 +45,8 @@ class Builder:
         n = len(uses)
         if not n:
             return []
-        route = self._routes.draw([self._me] * n, [class_] * n, self._draw)
+        slot = self._routes.keys.surb_slot()
+        route = self._routes.draw([self._me] * n, [class_] * n, self._draw, slot)
         ids = np.frombuffer(self._draw.octets(SURB_ID_SIZE * n), np.uint8).reshape(n, SURB_ID_SIZE)
         kx_publics = self._kx_publics(n, HOPS)
         surbs, keys = sphinx.build_surbs(
@@ -61,7 +62,7 @@ class Builder:
         self._observe(kx_publics)
         for surb_id, key, (use, message_id) in zip(ids, keys, uses, strict=True):
             self._book.add(surb_id.tobytes(), Surb(key, use, message_id, now))
-        return [bytes(SLOT_SIZE) + surb.tobytes() for surb in surbs]
+        return [slot.to_bytes(SLOT_SIZE, "little") + surb.tobytes() for surb in surbs]
 
     def build(self, orders: list[Order], n_covers: int, n_exit_covers: int, now: float) -> Departures:
         """The packets of a tick, in random order."""
@@ -102,8 +103,9 @@ class Builder:
         return np.frombuffer(text, np.uint8).reshape(len(orders), size)
 
     def _requests(self, orders: list[Order]) -> Departures:
+        slot = self._routes.keys.slot(self._draw)
         to = [order.to for order in orders if order.to is not None]
-        route = self._routes.draw(to, [order.class_ for order in orders], self._draw)
+        route = self._routes.draw(to, [order.class_ for order in orders], self._draw, slot)
         kx_publics = self._kx_publics(len(orders), HOPS)
         packets = sphinx.build_requests(
             self._data(orders),
@@ -115,7 +117,7 @@ class Builder:
             kx_publics=kx_publics,
         )
         self._observe(kx_publics)
-        return self._departures(route.first, packets)
+        return self._departures(route.first, packets, slot)
 
     def _replies(self, orders: list[Order]) -> Departures:
         records = np.frombuffer(b"".join(order.record or b"" for order in orders), np.uint8).reshape(len(orders), -1)
@@ -125,7 +127,8 @@ class Builder:
 
     def _covers(self, n: int) -> Departures:
         """Loops: three mix nodes and back to this client."""
-        route: Drawn = self._routes.draw([self._me] * n, self._draw.below(self._network.classes, n).tolist(), self._draw)
+        slot = self._routes.keys.slot(self._draw)
+        route: Drawn = self._routes.draw([self._me] * n, self._draw.below(self._network.classes, n).tolist(), self._draw, slot)
         kx_publics = self._kx_publics(n, HOPS)
         packets = sphinx.build_covers(
             route.publics,
@@ -136,24 +139,27 @@ class Builder:
             kx_publics=kx_publics,
         )
         self._observe(kx_publics)
-        return self._departures(route.first, packets)
+        return self._departures(route.first, packets, slot)
 
     def _exit_covers(self, n: int) -> Departures:
         """One hop, to the exit, which so learns where this client is."""
+        slot = self._routes.keys.slot(self._draw)
         kx_publics = self._kx_publics(n, 1)
         packets = sphinx.build_covers(
-            np.tile(self._routes.exit_public(), (n, 1, 1)),
+            np.tile(self._routes.keys.publics(slot)[self._routes.exit], (n, 1, 1)),
             np.zeros((n, 0), np.uint16),
             geometry=self._geometry,
             entropy=self._draw.seed(),
             kx_publics=kx_publics,
         )
         self._observe(kx_publics)
-        return self._departures(np.full(n, self._me.exit_index, np.uint16), packets)
+        return self._departures(np.full(n, self._me.exit_index, np.uint16), packets, slot)
 
-    def _departures(self, first: npt.NDArray[np.uint16], packets: Bytes, key_slots: Bytes | None = None) -> Departures:
+    def _departures(self, first: npt.NDArray[np.uint16], packets: Bytes, slot: int | Bytes = 0) -> Departures:
+        """`slot`: that of all, or the key slots u8[n]."""
         nodes = first.astype(np.int64) // self._network.classes
-        return Departures(nodes, packets, np.zeros(len(nodes), np.uint8) if key_slots is None else key_slots)
+        key_slots = np.full(len(nodes), slot & 0xFF, np.uint8) if isinstance(slot, int) else slot
+        return Departures(nodes, packets, key_slots)
 
     def _kx_publics(self, n: int, hops: int) -> Bytes | None:
         return None if self._observer is None else np.zeros((n, hops, 32), np.uint8)

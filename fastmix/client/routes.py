@@ -1,7 +1,6 @@
 """Ways through the network: who may be on a route (docs/wire-format.md, section 8), drawn anew for each packet."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import numpy.typing as npt
 from fastmix.client.address import Address
 from fastmix.client.draw import Draw
 from fastmix.client.fragments import SLOT_SIZE
+from fastmix.client.node_keys import FixedKeys, NodeKeys
 from fastmix.errors import ConfigError
 from fastmix.network import Network
 
@@ -29,9 +29,9 @@ class Drawn:
 class Routes:
     """The routes that begin at one client."""
 
-    def __init__(self, network: Network, peer_id: bytes) -> None:
+    def __init__(self, network: Network, peer_id: bytes, keys: NodeKeys | None = None) -> None:
         """`ConfigError` where the client has no link to layer 1 or none to its exit."""
-        self._network, self._peer_id = network, peer_id
+        self._network, self._peer_id, self.keys = network, peer_id, keys or FixedKeys(network)
         self.exit = network.client(peer_id).exit
         neighbours = network.neighbours(peer_id)
         if self.exit not in neighbours:
@@ -44,23 +44,10 @@ class Routes:
             network.classes * node.number + class_ for node in network.in_layer(1) for class_ in range(network.classes)
         }
 
-    @cached_property
-    def _publics(self) -> npt.NDArray[np.uint8]:
-        """Sphinx keys by node number; u8[numbers, 32]."""
-        publics = np.zeros((max(node.number for node in self._network.nodes) + 1, 32), np.uint8)
-        for node in self._network.nodes:
-            publics[node.number] = np.frombuffer(node.sphinx_public, np.uint8)
-        return publics
-
-    def exit_public(self) -> npt.NDArray[np.uint8]:
-        """Sphinx key of this client's exit; u8[32]."""
-        public: npt.NDArray[np.uint8] = self._publics[self.exit]
-        return public
-
     def may_begin(self, record: bytes) -> bool:
-        """Whether a SURB record, which somebody else made, is of the static slot and begins at a node of layer 1."""
+        """Whether a SURB record, which somebody else made, is of a slot that nodes take now and begins at a node of layer 1."""
         first = int.from_bytes(record[SLOT_SIZE : SLOT_SIZE + 2], "little")
-        return first in self._first and record[:SLOT_SIZE] == bytes(SLOT_SIZE)
+        return first in self._first and self.keys.accepts(int.from_bytes(record[:SLOT_SIZE], "little"))
 
     def check(self, address: Address) -> None:
         """`ConfigError` where no route leads to the address."""
@@ -77,8 +64,8 @@ class Routes:
                 )
             self._ways[exit_] = np.array(ways, np.int64)
 
-    def draw(self, to: list[Address], classes: list[int], draw: Draw) -> Drawn:
-        """One route to each address, uniform over all ways; `classes` are the packets' priority classes."""
+    def draw(self, to: list[Address], classes: list[int], draw: Draw, slot: int) -> Drawn:
+        """One route to each address, uniform over all ways; `classes` are the packets' priority classes, `slot` that of all."""
         n, per_node = len(to), self._network.classes
         exits = [address.exit_index // per_node for address in to]
         nodes = np.empty((n, 3), np.int64)
@@ -89,7 +76,7 @@ class Routes:
             nodes[rows, :2] = ways[draw.below(len(ways), int(rows.sum()))]
         indices = (nodes * per_node + np.array(classes, np.int64)[:, None]).astype(np.uint16)
         publics = np.empty((n, HOPS, 32), np.uint8)
-        publics[:, :3] = self._publics[nodes]
+        publics[:, :3] = self.keys.publics(slot)[nodes]
         publics[:, 3] = np.frombuffer(b"".join(address.sphinx_public for address in to), np.uint8).reshape(n, 32)
         peer_ids = np.frombuffer(b"".join(address.peer_id for address in to), np.uint8).reshape(n, 32)
         return Drawn(indices[:, 0], publics, np.ascontiguousarray(indices[:, 1:]), peer_ids)

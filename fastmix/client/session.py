@@ -27,6 +27,7 @@ from fastmix.client.fragments import (
     parse,
 )
 from fastmix.client.inbox import Inbox, InboxLimits
+from fastmix.client.node_keys import NodeKeys, keys_of
 from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing
 from fastmix.client.packets import Builder, Departures, Observer
 from fastmix.client.replay_set import ReplaySet
@@ -114,11 +115,13 @@ class Session:
         draw: Draw | None = None,
         observer: Observer | None = None,
         replay_set: ReplaySet | None = None,
+        keys: NodeKeys | None = None,
     ) -> None:
         """`secret`: X25519, 32 bytes, of the public key that the network file names; `ConfigError` where it is of another.
 
         `send_rate`: slots a second. `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays; a
         third of it is waited before an incomplete message is acknowledged. `replay_set`: by default one in memory.
+        `keys`: of the nodes; by default as the network has them.
         """
         if not send_rate > 0:
             raise ConfigError(f"send_rate is {send_rate}: it must be above 0 packets a second")
@@ -126,7 +129,8 @@ class Session:
         self._secret = secret
         self._draw = draw or Draw()
         self.counters = ClientCounters()
-        self._routes = Routes(network, peer_id)
+        self.keys = keys_of(network) if keys is None else keys
+        self._routes = Routes(network, peer_id, self.keys)
         client = network.client(peer_id)
         self.address = Address(peer_id, client.sphinx_public, network.index(client.exit))
         _check_pair(network, client.sphinx_public, secret)

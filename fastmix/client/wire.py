@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.client.counters import ClientCounters
+from fastmix.client.node_keys import FixedKeys, NodeKeys
 from fastmix.client.packets import Departures
 from fastmix.errors import ConfigError, FastmixError, ResourceExhausted
 from fastmix.links.channel import INDEX, Channel
@@ -34,12 +35,12 @@ class Neighbour:
 class Wire:
     """All links of one client. Counts into `counters` what it drops and what the kernel takes."""
 
-    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters) -> None:
+    def __init__(self, network: Network, peer_id: bytes, counters: ClientCounters, keys: NodeKeys | None = None) -> None:
         """Reads the link secrets and reserves counters in the files beside them, which it holds until `close`.
 
         `ConfigError` for a wrong secret file or where this client runs already.
         """
-        self._network, self._counters = network, counters
+        self._network, self._counters, self._keys = network, counters, keys or FixedKeys(network)
         roots = StaticLinkRoots(network, peer_id).roots(0)
         if any(root.address is None for root in roots):
             raise ConfigError(f"{network.path}: a client has a link to another client: clients are linked to nodes only")
@@ -138,7 +139,8 @@ class Wire:
             mine = np.flatnonzero((indices == index) & (verdicts == Verdict.DROP_UNKNOWN_INDEX))
             if len(mine):
                 opened, key_slots, packets[mine] = channel.open(rows[mine])
-                verdicts[mine] = np.where((opened == Verdict.OK) & (key_slots != 0), Verdict.DROP_KEY_SLOT, opened)
+                live = np.array([self._keys.accepts_byte(key_slot) for key_slot in key_slots.tolist()], np.bool_)
+                verdicts[mine] = np.where((opened == Verdict.OK) & ~live, Verdict.DROP_KEY_SLOT, opened)
         self._counters.drop_all(verdicts)
         accepted: Bytes = packets[verdicts == Verdict.OK]
         return accepted

@@ -13,6 +13,7 @@ from fastmix.config import MixnodeConfig
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch
 from fastmix.control.load import Load
+from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
 from fastmix.errors import ConfigError, FastmixError
 from fastmix.files.secret import read_secret
@@ -47,10 +48,13 @@ class Duties:
     logged_at: float = -OTHER_GEOMETRY_LOG_S
     logged_count: int = 0
     complained_at: float = -COMPLAINT_S
+    rotation_complained_at: float = -COMPLAINT_S
     owner: asyncio.Task[None] | None = None
     mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
+        rotates = self.network.rotates or self.config.keys is not None
+        self.slot_keys = SlotKeyDuty(self.config, self.network) if rotates else None
         self.counters = CounterPage(self.page.bytes("counters"))
         self.load = Load()
         self.watch = HealthWatch()
@@ -71,7 +75,7 @@ class Duties:
         check_link_count(len(roots))
         self.root_ids = [root.send_root_id for root in roots]
         self.reservations = self._open_reservations(LOCK_PATIENCE_S)
-        keys = [self._fixed_key()]
+        keys = [self._fixed_key()] if self.slot_keys is None else self.slot_keys.begin()
         self._reserve(self.reservations)
         slots, rate = self.config.pool_slots, self.config.client_rate
         publish_snapshot(self.secret, self.network, keys, roots, slots, client_rate=rate)
@@ -89,6 +93,8 @@ class Duties:
         snapshot = self.secret["snapshot"]
         n = int(snapshot["copy"]["link_count"][0, int(snapshot["generation"][0]) & 1])
         self.root_ids = [row.tobytes() for row in self.page["root_ids"][:n]]
+        if self.slot_keys is not None:
+            self.slot_keys.begin()
         try:
             self._keep_reserved(LOCK_PATIENCE_S)
         except FastmixError as error:
@@ -172,6 +178,7 @@ class Duties:
             self.reservations_fail = False
         except FastmixError as error:  # there is a block left, or more: the disk may recover until it is used up
             self._complain(error)
+        self._rotate()
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
         counters = self.counters.read()
@@ -185,6 +192,16 @@ class Duties:
                 wrong, self.network.geometry.name,
             )  # fmt: skip
             self.logged_at, self.logged_count = time.monotonic(), wrong
+
+    def _rotate(self) -> None:
+        if self.slot_keys is None:
+            return
+        try:
+            self.slot_keys.tick(self.secret, int(self.page["process"]["adopted"][0]))
+        except FastmixError as error:  # the keys that are published last until their time is over
+            if time.monotonic() - self.rotation_complained_at >= COMPLAINT_S:
+                log.error("%s; the node goes on with the keys that it has", error)
+                self.rotation_complained_at = time.monotonic()
 
     def drain(self, word: int = 1) -> None:
         """1: take nothing new and let the pool run empty; 2: drop what is left."""

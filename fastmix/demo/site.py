@@ -2,12 +2,14 @@
 
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from fastmix.demo.options import DemoOptions
 from fastmix.errors import ResourceExhausted
+from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.network import Network, NetworkClient
 from fastmix.packet.geometry import GEOMETRIES
@@ -26,6 +28,8 @@ PACKETS_PER_MESSAGE = 9
 BYTES_PER_PACKET = 900
 ROOM = 24 << 20
 """Bytes that the directory needs beside replay sets and file."""
+LATE_MS = 2 * (3 * (10 * MEAN_DELAY_NS // 1_000_000 + MAX_LATENCY_MS) + 1000)
+"""The shortest late grace that the network allows."""
 PRIORITY_RULES = (
     '[[mixing.classes]]\nstrategy = "poisson"\n'
     '[[mixing.classes]]\nstrategy = "timed"\noptions = { interval = "60ms" }\nmax_latency = "250ms"\n'
@@ -71,6 +75,7 @@ class Site:
             geometry=GEOMETRIES[self.options.geometry],
             classes=2 if self.options.strategy == "priority" else 1,
             mean_delay_ns=MEAN_DELAY_NS,
+            rotates=self.options.slot is not None,
         ).write(self.directory / "network")
         self.relays = [Relay(node, ports[node], target) for node, target in targets.items()]
         for node in self.network.nodes:
@@ -91,7 +96,8 @@ class Site:
             f'strategy = "{self.options.strategy}"',
             f'max_latency = "{MAX_LATENCY_MS}ms"',
         ]
-        return "\n".join(lines) + "\n" + (PRIORITY_RULES if self.options.strategy == "priority" else "")
+        rules = PRIORITY_RULES if self.options.strategy == "priority" else ""
+        return "\n".join(lines) + "\n" + rules + keys_table(self.options)
 
     @property
     def network(self) -> Network:
@@ -119,6 +125,18 @@ class Site:
         return check_swap(self.directory, True)
 
 
+def keys_table(options: DemoOptions) -> str:
+    """The part of a node's configuration about keys that rotate."""
+    if options.slot is None:
+        return ""
+    late = timedelta(milliseconds=LATE_MS)
+    early = max(min(timedelta(seconds=1), 2 * options.slot - late), timedelta(0))
+    return (
+        f'[keys]\nslot = "{format_duration(options.slot)}"\nearly = "{format_duration(early)}"\nlate = "{LATE_MS}ms"\n'
+        'interval = "10min"\noverlap_period = "1min"\nchain = "memory"\n'
+    )
+
+
 def replay_capacity(options: DemoOptions) -> int:
     """Four times what one node may see of the messages, for cover takes its part."""
     if options.file is None:
@@ -129,7 +147,8 @@ def replay_capacity(options: DemoOptions) -> int:
 def room(options: DemoOptions) -> int:
     """Bytes that the directory may come to hold."""
     received = options.file.stat().st_size if options.file is not None else 0
-    return LAYERS * WIDTH * REPLAY_BYTES * replay_capacity(options) + received + ROOM
+    sets = 1 if options.slot is None else 4
+    return LAYERS * WIDTH * sets * REPLAY_BYTES * replay_capacity(options) + received + ROOM
 
 
 def free_ports(n: int) -> list[int]:

@@ -121,6 +121,10 @@ class Table:
             self.fail(name, f"{shown(value)} is not {_KINDS[kind]}")
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether the key is there, and not yet taken."""
+        return name in self._left
+
     def take_either(self, name: str, kinds: tuple[type, ...], what: str) -> Any:
         """The value of a key that may have several types; `what` names them in the error."""
         self._known.append(name)

@@ -1,0 +1,157 @@
+"""Rotation: the pairs of the slots that are live or will be soon. Made ahead, published, removed.
+
+The key of a slot comes from the chain into its pair file, and nowhere else. The chain is past the slot, durably, before the
+secret is there: what a disk knows can never make a key again that was in use.
+
+Times are arguments: Unix time by the clock that keys go by, and CLOCK_BOOTTIME at the same moment.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmix.control.snapshot import SnapshotKey
+from fastmix.errors import FastmixError
+from fastmix.keys.slots import SlotTimes
+from fastmix.seam.layout import KEYS_MAX
+from fastmix.seam.pair import ID_SIZE, Pair, PairName, boot_id, create_pair, is_fixed, open_pair, pair_files, pair_path, wipe_file
+
+log = logging.getLogger(__name__)
+LEAD_NS = 30_000_000_000
+"""So long before its early grace a slot's pair is made, and at most half a slot."""
+AFTER_NS = 1_000_000_000
+"""So long after its time a pair that the data plane has not removed is removed here."""
+
+
+class MixKeyChain(Protocol):
+    """A `ChainFile`, or a `Chain` in memory."""
+
+    @property
+    def id(self) -> bytes:
+        """16 bytes."""
+        ...
+
+    @property
+    def slot(self) -> int:
+        """The slot whose secret is next."""
+        ...
+
+    def publics(self, n: int) -> npt.NDArray[np.uint8]:
+        """X25519 publics of the next n slots, u8[n, 32]."""
+        ...
+
+    def take(self, into: memoryview) -> None:
+        """Advances past `slot`, durably, then writes its secret."""
+        ...
+
+    def skip_to(self, slot: int) -> None:
+        """Gives up the secrets before a slot."""
+        ...
+
+
+def pair_id(chain_id: bytes, slot: int) -> bytes:
+    """The id of the pair of a slot."""
+    return hashlib.blake2b(chain_id + slot.to_bytes(8, "little"), digest_size=ID_SIZE, person=b"fastmix-pair-id\0").digest()
+
+
+class Rotation:
+    """The pairs of one node. `begin` once, then `look` often; `keys` are what to publish.
+
+    `passed` (tests only) is told each point of a rotation: "taken", "named", "removed".
+    """
+
+    def __init__(
+        self, state_dir: Path, times: SlotTimes, capacity: int, chain: MixKeyChain, passed: Callable[[str], object] = len
+    ) -> None:
+        self.state_dir, self.times, self.capacity = state_dir, times, capacity
+        self.chain, self._passed = chain, passed
+        self._lead_ns = min(LEAD_NS, times.slot_ns // 2)
+        self.pairs: dict[int, Pair] = {}
+
+    def begin(self, now_ns: int, *, fresh: bool = False, burn: bool = False) -> None:
+        """Takes over what a predecessor has left. `fresh`: the chain was made in this very start; `burn`: the clock has parted
+        from boot time, so that what lies here may be of another time.
+
+        Intact pairs of this boot go on. Other slots begin with the first whose early grace has not begun: without its replay set
+        a key that may have been in use is not used again. A fresh chain's keys cannot have been: it begins with what is live now.
+        """
+        for path in pair_files(self.state_dir):
+            pair = None if burn else self._intact(path, now_ns)
+            if pair is None:
+                wipe_file(path)
+            elif not is_fixed(pair.slot):
+                self.pairs[pair.slot] = pair
+        first = self.times.live(now_ns)[0] if fresh else self.times.next_unopened(now_ns)
+        first = max([first, *(slot + 1 for slot in self.pairs)])
+        if self.chain.slot < first:
+            self.chain.skip_to(first)
+
+    def _intact(self, path: Path, now_ns: int) -> Pair | None:
+        """A pair that may be used on: whole, of this boot, not over, and of a slot that the chain is past. One that was whole and
+        had not its name yet gets it."""
+        try:
+            pair = open_pair(path)
+        except (FastmixError, OSError):
+            return None
+        if is_fixed(pair.slot):
+            return pair
+        unused = pair.chain_id == self.chain.id and pair.slot >= self.chain.slot
+        of_now = pair.boot_id == boot_id() and self.times.closes_ns(pair.slot) > now_ns
+        if not of_now or unused:
+            return None
+        pair.path = path.replace(pair_path(self.state_dir, pair.id))
+        return pair
+
+    def look(self, now_ns: int) -> None:
+        """Makes what is due, removes what is over. `FastmixError` where something cannot be made now: ask again."""
+        for slot in [slot for slot in self.pairs if self.times.closes_ns(slot) + AFTER_NS <= now_ns]:
+            self._remove(slot)
+        while self.times.opens_ns(self.chain.slot) - self._lead_ns <= now_ns:
+            if self.times.closes_ns(self.chain.slot) <= now_ns:  # after a long sleep
+                self.chain.skip_to(self.times.live(now_ns)[0])
+            else:
+                self._make(self.chain.slot)
+
+    def _make(self, slot: int) -> None:
+        public = self.chain.publics(1)[0].tobytes()
+        name = PairName(pair_id(self.chain.id, slot), slot, public, self.chain.id)
+
+        def fill(into: npt.NDArray[np.uint8]) -> None:
+            self.chain.take(into.data)
+            self._passed("taken")
+
+        self.pairs[slot] = create_pair(self.state_dir, name, self.capacity, fill)
+        self._passed("named")
+
+    def _remove(self, slot: int) -> None:
+        pair = self.pairs.pop(slot)
+        if pair.path is not None:
+            wipe_file(pair.path)
+        self._passed("removed")
+
+    def keys(self, now_ns: int, boot_ns: int) -> list[SnapshotKey]:
+        """The keys to publish, oldest first, at most three, until their time is over."""
+        ahead_ns = boot_ns - now_ns
+        return [
+            SnapshotKey(pair.id, slot, self.times.opens_ns(slot) + ahead_ns, self.times.closes_ns(slot) + ahead_ns)
+            for slot, pair in sorted(self.pairs.items())
+            if self.times.closes_ns(slot) > now_ns
+        ][:KEYS_MAX]
+
+    def burn(self, now_ns: int) -> None:
+        """Wipes every pair at once; goes on with the first slot whose early grace has not begun."""
+        for slot in list(self.pairs):
+            self._remove(slot)
+        self.chain.skip_to(max(self.chain.slot, self.times.next_unopened(now_ns)))
+
+    def publics(self, now_ns: int, n: int) -> tuple[int, list[bytes]]:
+        """(first slot, X25519 publics) of n slots, from the first live one with a pair on: those of pairs, then of the chain."""
+        live = [slot for slot in sorted(self.pairs) if self.times.closes_ns(slot) > now_ns]
+        first = live[0] if live else self.chain.slot
+        made = [self.pairs[slot].public if slot in self.pairs else bytes(32) for slot in range(first, self.chain.slot)]
+        return first, [*made, *(row.tobytes() for row in self.chain.publics(max(n - len(made), 1)))]
