@@ -29,7 +29,7 @@ from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.placement import check_cores
-from fastmix.process.swap import check_swap
+from fastmix.process.swap import check_memory, check_swap
 from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
@@ -135,6 +135,7 @@ class Parent:
         if not lock(self.owner_lock):
             raise ConfigError(f"state_dir {state_dir} is in use by another node: stop that one, or name another directory")
         self._warn(check_swap(state_dir, self.config.allow_swap))
+        self._warn(check_memory(state_dir) if self.config.keys else None)
 
     def _make_memory(self, blob: bytes, hook: Callable[[DataPlane], None] | None) -> None:
         geometry, capacity = self.network.geometry, self.config.pool_slots

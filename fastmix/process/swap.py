@@ -21,6 +21,13 @@ def check_swap(state_dir: Path, allow_swap: bool) -> str | None:
     )
 
 
+def check_memory(state_dir: Path) -> str | None:
+    """A warning where pairs of keys that rotate would lie on a disk, which may retain them."""
+    if mount_of(state_dir)[0] in TMPFS:
+        return None
+    return f"state_dir {state_dir} is not in memory, so the disk may keep keys that are over: name a directory of a tmpfs"
+
+
 def swap_active() -> bool:
     """True if the kernel has a swap area."""
     return len(Path("/proc/swaps").read_text().splitlines()) > 1
