@@ -1,11 +1,10 @@
-"""A TPM 2.0 keeps the key: sealed to PCRs, or in an NV index that each write overwrites (tpm2-pytss, `fastmix[tpm]`).
+"""A TPM 2.0 keeps the key: sealed to PCRs, or in NV indices that each write overwrites (tpm2-pytss, `fastmix[tpm]`).
 
 Both open only while the chosen PCRs have the values of the day they were made (TPM2_PolicyPCR). Sessions are salted and encrypt
 what they carry, so that a listener on the chip's bus learns nothing; one that answers in the chip's place is not kept out. What
 the chip gives back passes through `bytes` of tpm2-pytss, which cannot be locked.
 """
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -24,10 +23,8 @@ PRIMARY = "ecc256:aes128cfb"
 """Template of the storage primary; the owner hierarchy makes the same key of it each time."""
 SIZES = struct.Struct("<IHH")
 """Of a sealed blob: PCRs as bits, sizes of the private and the public part."""
-NV_BLOB = struct.Struct("<II16s")
-"""Of an NV blob: PCRs as bits, index, BLAKE2b-128 of the key."""
 NV_INDEX = 0x01800F57
-"""Of the chain's wrapping key, in the range that owners may use freely."""
+"""Of the chain's wrapping keys, in the range that owners may use freely; the next one is used, too."""
 ALTERED = "the TPM's part is damaged: the file was altered; restore it with `fastmix keys import`"
 
 
@@ -78,82 +75,73 @@ class TpmWrapping:
         return chip_problem(self._tcti)
 
 
-class NvWrapping:
-    """One key in an NV index of a TPM: each `wrap` overwrites the key before, in the chip, for good.
+class NvPlaces:
+    """The two places of a chain's wrapping keys (`chainfile.KeyPlaces`) in two NV indices of a TPM: a write overwrites for good.
 
-    For the chain's wrapping key: a disk tells nothing of the past then, whatever its flash retains. A poor chip takes some
-    100,000 writes of an index in its life, which is two years of ten-minute slots.
+    A disk tells nothing of the past then, whatever its flash retains. An advance writes each index once; a poor chip takes some
+    100,000 writes in its life, which is two years of ten-minute slots.
     """
 
-    name = "tpm-nv"
-
     def __init__(self, index: int = NV_INDEX, pcrs: Sequence[int] = PCRS, tcti: str = DEVICE) -> None:
-        """`index` is 0x01800000 to 0x01BFFFFF, one for each node of a machine."""
-        if not 0x01800000 <= index <= 0x01BFFFFF:
-            raise KeyStoreError(f"NV index {index:#010x} is not an owner's: use one of 0x01800000 to 0x01bfffff")
+        """`index` and the next one are used; they are 0x01800000 to 0x01BFFFFF, other ones for each node of a machine."""
+        if not 0x01800000 <= index < 0x01BFFFFF:
+            raise KeyStoreError(f"NV index {index:#010x} is not an owner's: use one of 0x01800000 to 0x01bffffe")
         self._index, self._pcrs, self._tcti = index, pcr_bits(pcrs), tcti
 
-    def wrap(self, secret: LockedBytes) -> bytes:
-        """Writes the key; the blob holds its hash only. An index that is missing, or closed by other PCRs, is made anew."""
-        tpm = library()
+    def read(self, place: int, into: LockedBytes) -> None:
+        """The key of a place; `KeyStoreError` where there is none, or PCRs differ."""
+        index = self._index + place
         with chip(self._tcti) as esys, primary(esys) as parent:
-            handle = self._open_index(esys)
-            with policy(esys, parent, self._pcrs, tpm.TPMA_SESSION.DECRYPT) as opened:
-                esys.nv_write(handle, bytes(secret.view), session1=opened)
-        return NV_BLOB.pack(self._pcrs, self._index, check_value(secret))
-
-    def unwrap(self, blob: bytes) -> LockedBytes:
-        """`KeyStoreError` where the index holds a newer key, none, or PCRs differ."""
-        if len(blob) != NV_BLOB.size:
-            raise KeyStoreError(ALTERED)
-        pcrs, index, check = NV_BLOB.unpack(blob)
-        if index != self._index:
-            raise KeyStoreError(f"the key is in NV index {index:#010x}, not in {self._index:#010x}: set the index that was used")
-        with chip(self._tcti) as esys, primary(esys) as parent:
-            handle = self._find(esys)
+            handle = self._find(esys, index)
             if handle is None:
-                raise KeyStoreError(f"NV index {index:#010x} is not there: the TPM was cleared; begin a new chain")
-            with policy(esys, parent, pcrs) as opened:
-                secret = locked(esys.nv_read(handle, KEY_SIZE, session1=opened))
-        if check_value(secret) != check:
-            secret.wipe()
-            raise KeyStoreError(f"NV index {index:#010x} holds a newer key: this file is an old one; begin a new chain")
-        return secret
+                raise KeyStoreError(f"NV index {index:#010x} is not there: the TPM was cleared, or is another; make a new chain")
+            with policy(esys, parent, self._pcrs) as opened, locked(esys.nv_read(handle, KEY_SIZE, session1=opened)) as key:
+                into.view[:] = key.view
+
+    def write(self, place: int, key: LockedBytes) -> None:
+        """Overwrites a place. An index that is missing, or closed by other PCRs, is made anew; the key in it is gone, too."""
+        with chip(self._tcti) as esys, primary(esys) as parent:
+            handle = self._open_index(esys, self._index + place)
+            with policy(esys, parent, self._pcrs, library().TPMA_SESSION.DECRYPT) as opened:
+                esys.nv_write(handle, bytes(key.view), session1=opened)
+
+    def close(self) -> None:
+        """Nothing is held: each use connects by itself."""
 
     def remove(self) -> None:
-        """Ends the index, and with it the key."""
-        tpm = library()
+        """Ends both indices, and with them the keys."""
         with chip(self._tcti) as esys:
-            handle = self._find(esys)
-            if handle is not None:
-                esys.nv_undefine_space(handle, auth_handle=tpm.ESYS_TR.OWNER)
+            for index in (self._index, self._index + 1):
+                handle = self._find(esys, index)
+                if handle is not None:
+                    esys.nv_undefine_space(handle, auth_handle=library().ESYS_TR.OWNER)
 
     def problem(self) -> str | None:
         """Why the chip cannot be used now; None where it answers."""
         return chip_problem(self._tcti)
 
-    def _find(self, esys: Any) -> Any:
-        """The index's handle; None where it is not defined."""
+    def _find(self, esys: Any, index: int) -> Any:
+        """An index's handle; None where it is not defined."""
         tpm = library()
         try:
-            return esys.tr_from_tpmpublic(self._index)
+            return esys.tr_from_tpmpublic(index)
         except tpm.TSS2_Exception as error:
             if error.error == tpm.TPM2_RC.HANDLE:
                 return None
             raise
 
-    def _open_index(self, esys: Any) -> Any:
+    def _open_index(self, esys: Any, index: int) -> Any:
         """An index of 32 bytes that the PCRs as they are now open for reading and writing."""
         tpm = library()
         digest = policy_digest(esys, self._pcrs)
-        handle = self._find(esys)
+        handle = self._find(esys, index)
         if handle is not None:
             if bytes(esys.nv_read_public(handle)[0].nvPublic.authPolicy) == bytes(digest):
                 return handle
             esys.nv_undefine_space(handle, auth_handle=tpm.ESYS_TR.OWNER)
         public = tpm.TPM2B_NV_PUBLIC(
             tpm.TPMS_NV_PUBLIC(
-                nvIndex=self._index,
+                nvIndex=index,
                 nameAlg=tpm.TPM2_ALG.SHA256,
                 attributes=tpm.TPMA_NV.POLICYREAD | tpm.TPMA_NV.POLICYWRITE | tpm.TPMA_NV.NO_DA,
                 authPolicy=digest,
@@ -161,11 +149,6 @@ class NvWrapping:
             )
         )
         return esys.nv_define_space(None, public, auth_handle=tpm.ESYS_TR.OWNER)
-
-
-def check_value(secret: LockedBytes) -> bytes:
-    """16 bytes by which a random key is known again."""
-    return hashlib.blake2b(secret.view, digest_size=16, person=b"fastmix-nv-check").digest()
 
 
 def pcr_bits(pcrs: Sequence[int]) -> int:

@@ -14,10 +14,11 @@ from tokens import OFFICER_PIN, PIN, SOFTHSM, TOKEN, new_token, software_tpm
 
 from fastmix.errors import KeyStoreError
 from fastmix.keys._chain import LockedBytes
+from fastmix.keys.chainfile import ChainFile
 from fastmix.keys.hierarchy import Identity
 from fastmix.keys.pkcs11 import Pkcs11Wrapping
 from fastmix.keys.store import create_store, open_store
-from fastmix.keys.tpm import NvWrapping, TpmWrapping, chip, library
+from fastmix.keys.tpm import NvPlaces, TpmWrapping, chip, library
 from fastmix.keys.wrapping import Wrapping
 
 pytestmark = pytest.mark.tokens
@@ -170,26 +171,59 @@ def test_pcrs_that_are_none(pcrs: tuple[int, ...]) -> None:
         TpmWrapping(pcrs)
 
 
-def test_an_nv_index_forgets_the_key_before(tpm: str, secret: LockedBytes) -> None:
-    wrapping = NvWrapping(pcrs=(16,), tcti=tpm)
-    first = wrapping.wrap(secret)
-    assert wrapping.unwrap(first).view == secret.view
-    with LockedBytes(32).fill_random() as newer:
-        second = wrapping.wrap(newer)
-        assert wrapping.unwrap(second).view == newer.view
-        assert "holds a newer key" in refusal(wrapping, first)
-        assert bytes(newer.view) not in second
+def test_nv_places_forget_the_key_before(tpm: str, secret: LockedBytes) -> None:
+    places = NvPlaces(pcrs=(16,), tcti=tpm)
+    with LockedBytes(32).fill_random() as newer, LockedBytes(32) as found:
+        places.write(0, secret)
+        places.write(1, newer)
+        for place, key in ((0, secret), (1, newer)):
+            places.read(place, found)
+            assert found.view == key.view
+        places.write(0, newer)
+        places.read(0, found)
+        assert found.view == newer.view
         extend(tpm, 16)
-        assert "the PCRs have other values" in refusal(wrapping, second)
-    again = wrapping.wrap(secret)  # closed by other PCRs, so it is made anew
-    assert wrapping.unwrap(again).view == secret.view
-    wrapping.remove()
-    wrapping.remove()
-    assert "NV index 0x01800f57 is not there" in refusal(wrapping, again)
-    assert "not in 0x01800f58" in refusal(NvWrapping(0x01800F58, tcti=tpm), again)
-    assert "was altered" in refusal(wrapping, again[:-1])
+        with pytest.raises(KeyStoreError, match="the PCRs have other values"):
+            places.read(0, found)
+        places.write(0, secret)  # closed by other PCRs, so it is made anew
+        places.read(0, found)
+        assert found.view == secret.view
+        places.remove()
+        places.remove()
+        with pytest.raises(KeyStoreError, match="NV index 0x01800f57 is not there"):
+            places.read(0, found)
+    assert places.problem() is None
     with pytest.raises(KeyStoreError, match="is not an owner's"):
-        NvWrapping(0x01000000)
+        NvPlaces(0x01000000)
+
+
+def test_a_chain_of_mix_keys_under_a_tpm(tmp_path: Path) -> None:
+    """An old state is worth nothing, though it was copied; without the chip nothing is given out, and the state stays."""
+    path = tmp_path / "mix-keys.chain"
+    with LockedBytes(32) as taken:
+        with software_tpm(tmp_path / "tpm") as tcti:
+            file = ChainFile.create(path, 1000, NvPlaces(tcti=tcti))
+            old = path.read_bytes()
+            publics = file.publics(2)
+            file.take(taken)
+            again = ChainFile.open(path, NvPlaces(tcti=tcti))
+            assert again is not None
+            assert (again.slot, again.id) == (1001, file.id)
+            assert (again.publics(1)[0] == publics[1]).all()
+            newer = path.read_bytes()
+            path.write_bytes(old)
+            with pytest.raises(KeyStoreError, match="older than its wrapping key"):
+                ChainFile.open(path, NvPlaces(tcti=tcti))
+            path.write_bytes(newer)
+        with pytest.raises(KeyStoreError, match="is not there"):
+            again.take(taken)
+        assert (again.slot, path.read_bytes()) == (1001, newer)
+        with software_tpm(tmp_path / "tpm") as tcti:
+            third = ChainFile.open(path, NvPlaces(tcti=tcti))
+            assert third is not None
+            third.take(taken)
+            third.burn()
+    assert not path.exists()
 
 
 def test_a_store_under_each(tmp_path: Path, token: Path, tpm: str) -> None:

@@ -1,6 +1,7 @@
 """Real tokens for tests: a SoftHSM2 token and a software TPM of one's own, each in a directory of its own."""
 
 import os
+import random
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
-PIN, OFFICER_PIN, TOKEN = "9876", "123456", "fastmix-test"
+PIN, OFFICER_PIN, TOKEN = "not-hex-9876", "123456", "fastmix-test"
 TRIES = 10
 
 
@@ -58,13 +59,15 @@ def software_tpm(directory: Path) -> Iterator[str]:
 
 
 def free_ports() -> int:
-    """The first of two ports side by side that nobody has now: the way in which tpm2-tss finds the control channel."""
+    """The first of two ports side by side that nobody has now: the way in which tpm2-tss finds the control channel.
+
+    Below those that the kernel gives out: nobody gets one by chance, and no try to connect can meet itself.
+    """
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as first, socket.socket() as second:
-            port: int = first.getsockname()[1]
-            with suppress(OSError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
+        port = random.SystemRandom().randrange(end // 2, end - 1)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
+            return port
 
 
 def answers(server: subprocess.Popen[bytes], port: int) -> bool:
