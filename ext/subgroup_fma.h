@@ -1,36 +1,6 @@
 /* The field of x25519_fma.h as subgroup.h wants it. Included once by each x25519_<isa>.c, which has lanes_of_bits and
  * bits_of_lanes. */
-typedef struct {
-    fe limbs; /* tight */
-} el;
-
-INLINE el el_mul(el a, el b)
-{
-    el out;
-    fe_mul(out.limbs, a.limbs, b.limbs);
-    return out;
-}
-
-INLINE el el_square(el a)
-{
-    el out;
-    fe_square(out.limbs, a.limbs);
-    return out;
-}
-
-INLINE el el_add(el a, el b)
-{
-    el out;
-    fe_add(out.limbs, a.limbs, b.limbs);
-    return out;
-}
-
-INLINE el el_sub(el a, el b)
-{
-    el out;
-    fe_sub(out.limbs, a.limbs, b.limbs);
-    return out;
-}
+#include "subgroup_element.h"
 
 static el el_load(const uint8_t *const point[LANES])
 {

@@ -228,38 +228,7 @@ void fm_x25519_invert(uint8_t out[32], const uint8_t in[32])
 enum { LANES = 1 };
 #define INLINE static inline
 
-typedef struct {
-    fe limbs;
-} el;
-
-INLINE el el_mul(el a, el b)
-{
-    el out;
-    fe_mul(out.limbs, a.limbs, b.limbs);
-    return out;
-}
-
-INLINE el el_square(el a)
-{
-    el out;
-    fe_square(out.limbs, a.limbs);
-    return out;
-}
-
-INLINE el el_add(el a, el b)
-{
-    el out;
-    fe_add(out.limbs, a.limbs, b.limbs);
-    return out;
-}
-
-/* b is a product, or was loaded. */
-INLINE el el_sub(el a, el b)
-{
-    el out;
-    fe_sub(out.limbs, a.limbs, b.limbs);
-    return out;
-}
+#include "subgroup_element.h"
 
 INLINE el el_load(const uint8_t *const point[LANES])
 {

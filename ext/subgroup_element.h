@@ -1,0 +1,33 @@
+/* The element of subgroup.h over a field whose element is an array `fe`: included by what defines fe, fe_mul, fe_square, fe_add and
+ * fe_sub, and INLINE. */
+typedef struct {
+    fe limbs; /* tight: a product, or loaded */
+} el;
+
+INLINE el el_mul(el a, el b)
+{
+    el out;
+    fe_mul(out.limbs, a.limbs, b.limbs);
+    return out;
+}
+
+INLINE el el_square(el a)
+{
+    el out;
+    fe_square(out.limbs, a.limbs);
+    return out;
+}
+
+INLINE el el_add(el a, el b)
+{
+    el out;
+    fe_add(out.limbs, a.limbs, b.limbs);
+    return out;
+}
+
+INLINE el el_sub(el a, el b)
+{
+    el out;
+    fe_sub(out.limbs, a.limbs, b.limbs);
+    return out;
+}
