@@ -1,5 +1,5 @@
-/* The element of subgroup.h over a field whose element is an array `fe`: included by what defines fe, fe_mul, fe_square, fe_add and
- * fe_sub, and INLINE. */
+/* The element of subgroup.h over a field whose element is an array `fe`: included where fe, fe_mul, fe_square, fe_add, fe_sub and
+ * INLINE are defined. */
 typedef struct {
     fe limbs; /* tight: a product, or loaded */
 } el;
