@@ -16,6 +16,7 @@ from typing import Any
 from xml.dom import minidom
 
 import numpy as np
+import psutil
 import pytest
 
 from fastmix.bench import cores, latency, memory, node, node_report, readme, session, table, under_test
@@ -318,20 +319,24 @@ def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture
     assert ".toml" not in told
 
 
+def directories(family: list[int]) -> list[Path]:
+    """A bench's directories that command lines of processes name."""
+    words = [word for pid in family for word in psutil.Process(pid).cmdline() if not word.endswith(".toml")]
+    return [Path(word) for word in words if word.rpartition("/")[2].startswith("fastmix-bench-")]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_interrupted_it_leaves_nothing(number: signal.Signals) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "fastmix", "bench", "memory"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     give_up = time.monotonic() + 60
-    while len(family := children(running.pid)) < 2:  # the node, and who will remove its directory and names it
+    # the node, and who will remove its directory and names it: once executed, for a forked child says what its parent says
+    while len(family := children(running.pid)) < 2 or not (named := directories(family)):
         assert time.monotonic() < give_up
         assert running.poll() is None
         time.sleep(0.01)
-    words = [word for pid in family for word in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
-    [place] = [
-        Path(word) for word in words if word.rpartition("/")[2].startswith("fastmix-bench-") and not word.endswith(".toml")
-    ]
+    [place] = named
     assert place.is_dir()
     running.send_signal(number)
     _, said = running.communicate(timeout=60)

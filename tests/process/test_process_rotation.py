@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_node import ROOT, children, free_port, until
+from real_node import ROOT, children, free_port, is_control, until
 
 from fastmix.control.ask import ask
 from fastmix.errors import FastmixError
@@ -59,7 +59,7 @@ class Node:
 
     def control(self) -> int:
         """The child that was executed: its command line is not the parent's."""
-        (pid,) = (pid for pid in children(self.process.pid) if b"fastmix.control" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        (pid,) = filter(is_control, children(self.process.pid))
         return pid
 
     def kill(self) -> None:
