@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "cli": EVERYTHING,
     "demo": EVERYTHING,
     "bench": EVERYTHING,
+    "drills": EVERYTHING,
     "__main__": EVERYTHING,
     "__init__": EVERYTHING,
 }
