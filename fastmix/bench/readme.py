@@ -1,66 +1,80 @@
-"""Writes README's throughput table from a result of `fastmix bench table --json`.
+"""Writes the measured figures of README.md and docs/performance.md from a directory of results of `fastmix bench`.
 
-`python -m fastmix.bench.readme bench/results/FILE.json [README.md]`
+`python -m fastmix.bench.readme bench/results/MACHINE`
 """
 
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastmix.bench.machine import short_name
-from fastmix.bench.node_report import TABLE_HEAD, throughput_rows
+from fastmix.bench.figures import NODES, performance_text, table_text
 
 SECTION = re.compile(r"(?<=<!-- written by `python -m fastmix\.bench\.readme ).*?(?=<!-- end -->)", re.DOTALL)
-"""From the file's name in the first marker to the second marker."""
-STRANGE = (json.JSONDecodeError, KeyError, TypeError, AttributeError)
-"""What a file raises that is no result."""
+"""From the directory's name in the first marker to the second marker."""
+Results = dict[str, dict[str, Any]]
+WRITTEN: dict[str, tuple[tuple[str, ...], Callable[[Results], str]]] = {
+    "README.md": (("table",), lambda results: table_text(results["table"])),
+    "docs/performance.md": ((*NODES, "kernels", "latency", "memory"), performance_text),
+}
+"""The files with such a section: from which results (`NAME.json`), and what stands in it."""
 
 
-def section_of(name: str, result: dict[str, Any]) -> str:
-    """What stands between the markers: the file, the table, the machine."""
-    lines = ["| " + " | ".join(TABLE_HEAD) + " |", "|---" + "|--:" * (len(TABLE_HEAD) - 1) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in throughput_rows(result)]
-    rates = ", ".join(f"{rate:,} ({geometry})" for geometry, rate in result["baseline"].items() if rate)
-    told = f"libsodium from C, one packet at a time, in the same run: {rates} unwraps a CPU-second." if rates else ""
-    noisy = sum(bool(row["noise"]) for row in result["rows"])
-    if "latency_is" in result:
-        told += f" Latency is {result['latency_is']}."
-    if noisy:
-        told += f" \\* The machine was not quiet ({noisy} of {len(result['rows'])} rows); why, the result says."
-    return f"{name}` -->\n" + "\n".join(lines) + f"\n\nMeasured on {short_name(result['machine'])}. {told}\n"
+def read_result(path: Path) -> dict[str, Any]:
+    """What a bench said. `ValueError` where it is not what the file's name tells, or was measured with --quick."""
+    bench = path.stem.partition("-")[0]
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+        if result["bench"] != bench:
+            raise ValueError("another bench")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a result of `fastmix bench {bench} --json` ({error})") from None
+    if result.get("quick"):
+        raise ValueError(f"{path}: was measured with --quick: too unsure to be published")
+    return result
 
 
-def named_file(readme: str) -> str | None:
-    """The file from which the text's table was written; None where it has no such section."""
-    found = SECTION.search(readme)
+def section_of(name: str, directory: Path) -> str:
+    """The section of one of the files. `ValueError` as `read_result`."""
+    needed, text = WRITTEN[name]
+    results = {need: read_result(directory / f"{need}.json") for need in needed}
+    try:
+        return text(results)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{directory}: {', '.join(needed)}: not results of this fastmix ({error!r})") from None
+
+
+def named_directory(text: str) -> str | None:
+    """The directory of results from which the text's section was written; None where it has no such section."""
+    found = SECTION.search(text)
     return found[0].partition("`")[0] if found else None
 
 
-def with_table(readme: str, name: str, result: dict[str, Any]) -> str:
+def written(text: str, name: str, section: str) -> str:
     """The text with its section written anew; `ValueError` where it has none."""
-    if not SECTION.search(readme):
-        raise ValueError("there is no section `<!-- written by `python -m fastmix.bench.readme FILE` -->` to be written")
-    return SECTION.sub(lambda _: section_of(name, result), readme)
+    if not SECTION.search(text):
+        raise ValueError("there is no section `<!-- written by `python -m fastmix.bench.readme DIRECTORY` -->` to be written")
+    return SECTION.sub(lambda _: f"{name}` -->\n{section}", text)
 
 
 def main(words: list[str]) -> int:
     """Exit code."""
-    if not 1 <= len(words) <= 2:
-        print("usage: python -m fastmix.bench.readme RESULT.json [README.md]", file=sys.stderr)
+    if len(words) != 1:
+        print("usage: python -m fastmix.bench.readme DIRECTORY", file=sys.stderr)
         return 2
-    readme = Path(words[1] if len(words) > 1 else "README.md")
+    directory = Path(words[0])
     try:
-        result = json.loads(Path(words[0]).read_text())
-        text = with_table(readme.read_text(), words[0], result)
-        if result.get("quick"):
-            raise ValueError("was measured with --quick: too unsure for a README")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        problem = f"not a result of `fastmix bench table --json` ({error})" if isinstance(error, STRANGE) else error
-        print(f"fastmix.bench.readme: {words[0]}: {problem}", file=sys.stderr)
+        names = [name for name, (needed, _) in WRITTEN.items() if any((directory / f"{need}.json").exists() for need in needed)]
+        if not names:
+            raise ValueError(f"{directory}: has no results: write `fastmix bench table --json > {directory}/table.json` first")
+        texts = {name: written(Path(name).read_text(), words[0], section_of(name, directory)) for name in names}
+    except (OSError, ValueError) as error:
+        print(f"fastmix.bench.readme: {error}", file=sys.stderr)
         return 1
-    readme.write_text(text)
+    for name, text in texts.items():
+        Path(name).write_text(text)
     return 0
 
 

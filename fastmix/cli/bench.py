@@ -50,7 +50,7 @@ def node(*, options: LoadedNodeOptions = LOADED_NODE, report: ReportOptions = RE
 def table(*, report: ReportOptions = REPORT, quick: bool = False) -> None:
     """The throughput table: single thread, multi-threaded and optimized, both geometries, plain traffic and trains.
 
-    Takes eight minutes. `python -m fastmix.bench.readme FILE` writes README's table from its JSON.
+    Takes eight minutes. `python -m fastmix.bench.readme DIRECTORY` writes README's table from its JSON.
 
     Parameters
     ----------

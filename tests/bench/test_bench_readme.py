@@ -1,6 +1,7 @@
-"""README's throughput table is that of the committed result."""
+"""The measured figures of README.md and docs/performance.md are those of the committed results."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,22 +9,39 @@ import pytest
 from fastmix.bench import readme
 
 ROOT = Path(__file__).parent.parent.parent
-README = ROOT / "README.md"
+FILES = sorted(readme.WRITTEN)
 
 
-def test_readme_shows_the_committed_result() -> None:
-    text = README.read_text()
-    name = readme.named_file(text)
-    assert name
-    result = json.loads((ROOT / name).read_text())
-    assert readme.with_table(text, name, result) == text, f"run: python -m fastmix.bench.readme {name}"
-    assert result["machine"]["cpu"] in text
+def results_of(name: str) -> str:
+    """The directory that a file's section names."""
+    found = readme.named_directory((ROOT / name).read_text())
+    assert found
+    return found
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "bench" / "results").glob("*.json")))
-def test_results_have_all_that_a_reader_needs(name: str) -> None:
-    result = json.loads((ROOT / "bench" / "results" / name).read_text())
-    assert result["machine"]["cpu"]
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both files and the results that they name, in a directory of their own, which is the current one."""
+    (tmp_path / "docs").mkdir()
+    for name in FILES:
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "bench" / "results", tmp_path / "bench" / "results")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_shows_the_committed_results(name: str) -> None:
+    text, directory = (ROOT / name).read_text(), results_of(name)
+    section = readme.section_of(name, ROOT / directory)
+    assert readme.written(text, directory, section) == text, f"run: python -m fastmix.bench.readme {directory}"
+    for need in readme.WRITTEN[name][0]:
+        assert json.loads((ROOT / directory / f"{need}.json").read_text())["machine"]["cpu"] in text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench" / "results").glob("*/table.json")), ids=lambda path: path.parent.name)
+def test_tables_have_all_that_a_reader_needs(path: Path) -> None:
+    result = json.loads(path.read_text())
     assert set(result["baseline"]) == {"wan", "jumbo"}
     places = {(row["configuration"], row["geometry"], row["traffic"]) for row in result["rows"]}
     assert len(places) == len(result["rows"]) == 12
@@ -36,37 +54,51 @@ def test_results_have_all_that_a_reader_needs(name: str) -> None:
         assert row["workers"] >= 1
 
 
-def test_one_command_writes_it(tmp_path: Path) -> None:
-    text = README.read_text()
-    name = readme.named_file(text)
-    assert name
-    copy = tmp_path / "README.md"
-    copy.write_text(text.replace("as promised", "as hoped"))
-    assert readme.main([str(ROOT / name), str(copy)]) == 0
-    assert copy.read_text().replace(str(ROOT) + "/", "") == text
-    copy.write_text("nothing to be filled in")
-    assert readme.main([str(ROOT / name), str(copy)]) == 1
-    assert readme.main([str(tmp_path / "none.json"), str(copy)]) == 1
+def test_one_command_writes_them(copied: Path) -> None:
+    before = [Path(name).read_text() for name in FILES]
+    for name in FILES:
+        text = Path(name).read_text()
+        Path(name).write_text(text.replace("| 1 worker", "| some workers").replace("unwrap", "enwrap"))
+    assert readme.main([results_of("README.md")]) == 0
+    after = [Path(name).read_text() for name in FILES]
+    assert [readme.SECTION.search(text) for text in after] != [None, None]
+    for was, now in zip(before, after, strict=True):
+        assert readme.SECTION.search(was)[0] == readme.SECTION.search(now)[0]  # type: ignore[index]
+
+
+def test_a_table_alone_writes_readme_alone(copied: Path) -> None:
+    directory = Path(results_of("README.md"))
+    for path in directory.glob("*.json"):
+        if path.name != "table.json":
+            path.unlink()
+    (copied / "docs" / "performance.md").write_text("nothing to be filled in")
+    assert readme.main([str(directory)]) == 0
+    assert (copied / "README.md").read_text() == (ROOT / "README.md").read_text()
+
+
+def test_what_cannot_be_written_is_named(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert readme.main([]) == 2
+    assert readme.main(["nowhere"]) == 1
+    assert "nowhere: has no results" in capsys.readouterr().err
+    (copied / "README.md").write_text("nothing to be filled in")
+    assert readme.main([results_of("docs/performance.md")]) == 1
+    assert "no section" in capsys.readouterr().err
+    assert (copied / "docs" / "performance.md").read_text() == (ROOT / "docs" / "performance.md").read_text()
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "not JSON", '{"rows": 1, "baseline": {}}'])
-def test_what_is_no_result_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "result.json").write_text(text)
-    copy = tmp_path / "README.md"
-    copy.write_text(README.read_text())
-    assert readme.main([str(tmp_path / "result.json"), str(copy)]) == 1
-    assert "result.json: not a result of `fastmix bench table --json`" in capsys.readouterr().err
-    assert copy.read_text() == README.read_text()
+@pytest.mark.parametrize("text", ["{}", "[]", "not JSON", '{"bench": "table", "rows": 1, "baseline": {}}', '{"bench": "memory"}'])
+def test_what_is_no_result_is_refused(text: str, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = Path(results_of("README.md"))
+    (directory / "table.json").write_text(text)
+    assert readme.main([str(directory)]) == 1
+    assert "table" in capsys.readouterr().err
+    assert (copied / "README.md").read_text() == (ROOT / "README.md").read_text()
 
 
-def test_a_quick_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name = readme.named_file(README.read_text())
-    assert name
-    quick = json.loads((ROOT / name).read_text()) | {"quick": True}
-    (tmp_path / "result.json").write_text(json.dumps(quick))
-    copy = tmp_path / "README.md"
-    copy.write_text(README.read_text())
-    assert readme.main([str(tmp_path / "result.json"), str(copy)]) == 1
+def test_a_quick_result_is_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = Path(results_of("README.md"))
+    quick = json.loads((directory / "table.json").read_text()) | {"quick": True}
+    (directory / "table.json").write_text(json.dumps(quick))
+    assert readme.main([str(directory)]) == 1
     assert "--quick" in capsys.readouterr().err
-    assert copy.read_text() == README.read_text()
+    assert (copied / "README.md").read_text() == (ROOT / "README.md").read_text()
