@@ -29,7 +29,7 @@ def performance_text(results: dict[str, Result]) -> str:
     nodes = [results[name] for name in NODES]
     parts = (
         f"Measured on {short_name(results['node-wan']['machine'])}.\n",
-        "One worker, `gso` (`fastmix bench node`); latency at 70 % of the capacity; overload: what passes of twice the capacity:\n",
+        "One worker, `gso` (`fastmix bench node`); latency at 70 % of capacity; overload: what passes of twice the capacity:\n",
         markdown(NODE_HEAD, [node_row(node) for node in nodes]),
         "Where the time of such a node goes, ns of a core for each message:\n",
         markdown(("", *map(name_of, nodes)), stage_rows(nodes)),
