@@ -2,7 +2,7 @@
 
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from fastmix.errors import ConfigError
 from fastmix.seam.lifeline import keep_unseen
 
 if TYPE_CHECKING:
-    from fastmix.keys._chain import LockedBytes
     from fastmix.keys.audit import AuditLog, Head
     from fastmix.keys.hierarchy import Identity
     from fastmix.keys.wrapping import Wrapping
@@ -42,9 +41,7 @@ def init(store: Path, /, *, unlock: UnlockOptions = UNLOCK, kept: KeptOptions = 
     keep_unseen()
     check_absent(store)
     with Identity.fresh() as identity, audit_log(store, identity) as log:
-        create_store(
-            store, identity, wrapping_of(kept.kept_by, unlock, question(unlock, f"passphrase for {store}", new=True), kept)
-        )
+        create_store(store, identity, first_wrapping(store, unlock, kept))
         log.append(actor(), "keys.init", identity=identity.public.hex(), kept_by=kept.kept_by)
         tell(store, identity, kept.kept_by, json=json)
 
@@ -163,7 +160,7 @@ def audit(
     json
         Print one JSON object: number of records, head, findings.
     """
-    from fastmix.keys.audit import examine
+    from fastmix.keys.audit import examine, log_path
 
     keep_unseen()
     known = head_of(noted) if noted is not None else None
@@ -187,11 +184,6 @@ def actor() -> str:
         return f"uid {uid}"
 
 
-def log_path(store: Path) -> Path:
-    """Where the audit log of a store is."""
-    return store.with_name(store.name + ".audit")
-
-
 def head_of(text: str) -> "Head":
     """The head that `fastmix keys audit` has printed; `ConfigError` where the text is none."""
     from fastmix.keys.audit import Head
@@ -210,21 +202,19 @@ def head_of(text: str) -> "Head":
 def opened(store: Path, unlock: UnlockOptions) -> "Iterator[Identity]":
     """The identity of a store for the time of a `with`; what opens it is asked for after the file was checked."""
     from fastmix.keys.store import read_store, unsealed
+    from fastmix.keys.unlock import asking, check_kind, wrapping_of
 
     sealed = read_store(store)
-    asked = question(unlock, f"passphrase of {store}")
-    if sealed.wrapping not in ("passphrase", "pkcs11", "tpm"):
-        raise ConfigError(
-            f"{store}: its key is kept by {sealed.wrapping!r}, which this fastmix does not know: install the newer one"
-        )
-    with unsealed(sealed, wrapping_of(sealed.wrapping, unlock, asked, KEPT)) as identity:  # type: ignore[arg-type]
+    ask = asking(unlock, f"passphrase of {store}")
+    check_kind(sealed)
+    with unsealed(sealed, wrapping_of(sealed.wrapping, unlock, ask)) as identity:
         yield identity
 
 
 @contextmanager
 def audit_log(store: Path, identity: "Identity") -> "Iterator[AuditLog]":
     """The audit log beside a store, found whole before anything is done."""
-    from fastmix.keys.audit import AuditLog
+    from fastmix.keys.audit import AuditLog, log_path
 
     with identity.storage_key("audit") as key:
         log = AuditLog(log_path(store), key)
@@ -232,47 +222,26 @@ def audit_log(store: Path, identity: "Identity") -> "Iterator[AuditLog]":
         yield log
 
 
+def first_wrapping(store: Path, unlock: UnlockOptions, kept: KeptOptions) -> "Wrapping":
+    """What will keep the key of a new identity's store."""
+    from fastmix.keys.unlock import asking, wrapping_of
+
+    ask = asking(unlock, f"passphrase for {store}", new=True)
+    return wrapping_of(kept.kept_by, unlock, ask, pcrs=pcrs_of(kept.pcrs))
+
+
 def new_wrapping(path: Path, kept_by: Kept, unlock: UnlockOptions, new: NewPassphraseOptions, kept: KeptOptions) -> "Wrapping":
     """What will keep the key of a file that is written."""
+    from fastmix.keys.unlock import asking, wrapping_of
+
     second = UnlockOptions(passphrase_fd=new.new_passphrase_fd, passphrase_file=new.new_passphrase_file)
-    return wrapping_of(kept_by, unlock, question(second, f"new passphrase for {path}", new=True, prefix="--new-"), kept)
+    ask = asking(second, f"new passphrase for {path}", as_new_option, new=True, credential=False)
+    return wrapping_of(kept_by, unlock, ask, pcrs=pcrs_of(kept.pcrs))
 
 
-def question(options: UnlockOptions, words: str, *, new: bool = False, prefix: str = "--") -> "Callable[[], LockedBytes]":
-    """Asks where the options say: descriptor, file, credential, terminal. A new passphrase is typed twice."""
-    fd, file = options.passphrase_fd, options.passphrase_file
-    if fd is not None and file is not None:
-        raise ConfigError(f"{prefix}passphrase-fd and {prefix}passphrase-file: give one of them")
-
-    def ask() -> "LockedBytes":
-        from fastmix.keys import passphrase
-
-        if fd is not None:
-            return passphrase.from_fd(fd)
-        if file is not None:
-            return passphrase.from_file(file)
-        if prefix == "--" and passphrase.credential_path(os.environ):
-            return passphrase.from_credential(os.environ)
-        return passphrase.from_prompt(f"{words}: ", twice=new)
-
-    return ask
-
-
-def wrapping_of(name: Kept, options: UnlockOptions, ask: "Callable[[], LockedBytes]", kept: KeptOptions) -> "Wrapping":
-    """The wrapping of a name, as the options say."""
-    if name == "pkcs11":
-        from fastmix.keys.pkcs11 import Pkcs11Wrapping
-
-        if options.pkcs11_module is None or options.pkcs11_token is None:
-            raise ConfigError("the key is kept by a PKCS#11 token: give --pkcs11-module and --pkcs11-token")
-        return Pkcs11Wrapping(options.pkcs11_module, options.pkcs11_token, ask)
-    if name == "tpm":
-        from fastmix.keys.tpm import DEVICE, TpmWrapping
-
-        return TpmWrapping(pcrs_of(kept.pcrs), options.tpm or DEVICE)
-    from fastmix.keys.wrapping import PassphraseWrapping
-
-    return PassphraseWrapping(ask)
+def as_new_option(key: str) -> str:
+    """`--new-passphrase-file`."""
+    return "--new-" + key.replace("_", "-")
 
 
 def pcrs_of(text: str) -> list[int]:

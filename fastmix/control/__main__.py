@@ -1,6 +1,7 @@
 """Entry of the control process: `python -m fastmix.control HANDOVER`, executed by the parent only.
 
-HANDOVER is JSON: the descriptors of the configuration, the page, the secret memory and the owner's socket, and the parent's pid.
+HANDOVER is JSON: the descriptors of the configuration, the page, the secret memory, the memory that only controls use, and the
+owner's socket, and the parent's pid.
 """
 
 import asyncio
@@ -19,12 +20,13 @@ import uvloop
 from fastmix.config import MixnodeConfig
 from fastmix.control.ask import SOCKET_NAME
 from fastmix.control.duties import Duties
+from fastmix.control.identity import NodeIdentity
 from fastmix.control.talk import serve
 from fastmix.errors import FastmixError
 from fastmix.network import Network
 from fastmix.seam.lifeline import keep_unseen, set_lifeline
 from fastmix.seam.logs import configure_logs, tell_owner
-from fastmix.seam.memory import Region, page_sections, secret_sections
+from fastmix.seam.memory import Region, kept_sections, page_sections, secret_sections
 
 TICK_S = 0.1
 EXIT_REFUSED = 3
@@ -77,9 +79,11 @@ def main() -> int:
     configure_logs(config.log_level, config.node_id, "control")
     page, secret = Region(handover["page"], page_sections()), Region(handover["secret"], secret_sections())
     try:
-        secret.keep_private()
+        kept = Region(handover["kept"], kept_sections())
+        for region in (secret, kept):
+            region.keep_private()
         allow_files()
-        duties = Duties(config, network, page, secret)
+        duties = Duties(config, network, page, secret, NodeIdentity(config, network, kept))
         duties.begin()
         uvloop.run(control(duties, handover))
     except (FastmixError, OSError) as error:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastmix.config import MixnodeConfig
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch
+from fastmix.control.identity import NodeIdentity
 from fastmix.control.load import Load
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
@@ -42,6 +43,7 @@ class Duties:
     network: Network
     page: Region
     secret: Region
+    identity: NodeIdentity
     root_ids: list[bytes] = field(default_factory=list)
     reservations: Reservations | None = None
     looked_at: float = 0.0

@@ -142,6 +142,11 @@ class AuditLog:
         self._end, self._head = self._end + len(line), head
 
 
+def log_path(keys: Path) -> Path:
+    """Where the audit log of a store, or of another file of keys, is."""
+    return keys.with_name(keys.name + ".audit")
+
+
 def head_path(path: Path) -> Path:
     """The file of a log's head."""
     return path.with_name(path.name + ".head")

@@ -14,5 +14,8 @@ STORAGE = {
 }
 """Purpose of a storage key: its label."""
 
-LABELS = (IDENTITY, TLS, *STORAGE.values())
+FIXED_AUDIT = b"fastmix fixed audit v1"
+"""The same key of a node without an identity; here HKDF's input is its X25519 secret, never a seed."""
+
+LABELS = (IDENTITY, TLS, *STORAGE.values(), FIXED_AUDIT)
 """All of them."""

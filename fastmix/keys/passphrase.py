@@ -18,6 +18,7 @@ PASSPHRASE_MAX = 1024
 CREDENTIAL = "fastmix-passphrase"
 """Name of the systemd credential that is looked for by itself (`LoadCredentialEncrypted=fastmix-passphrase:…`)."""
 TERMINAL = "/dev/tty"
+INSTEAD = "--passphrase-fd, --passphrase-file"
 
 
 def from_fd(fd: int) -> LockedBytes:
@@ -55,19 +56,16 @@ def from_credential(environ: Mapping[str, str], name: str = CREDENTIAL) -> Locke
         os.close(fd)
 
 
-def from_prompt(question: str, *, twice: bool = False, terminal: str = TERMINAL) -> LockedBytes:
-    """What is typed on the terminal, unseen; `twice` asks again and compares."""
+def from_prompt(question: str, *, twice: bool = False, terminal: str = TERMINAL, instead: str = INSTEAD) -> LockedBytes:
+    """What is typed on the terminal, unseen; `twice` asks again and compares. `instead` names other ways, for the refusal."""
     try:
         fd = os.open(terminal, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
-        raise KeyStoreError(
-            "no passphrase: there is no terminal to ask on; use --passphrase-fd, --passphrase-file "
-            f"or the systemd credential {CREDENTIAL}"
-        ) from None
+        raise _no_terminal(instead) from None
     try:
-        first = _ask(fd, question)
+        first = _ask(fd, question, instead)
         if twice:
-            with _ask(fd, "once more: ") as second:
+            with _ask(fd, "once more: ", instead) as second:
                 if first.view != second.view:
                     first.wipe()
                     raise KeyStoreError("the two passphrases differ: nothing was changed, try again")
@@ -76,12 +74,16 @@ def from_prompt(question: str, *, twice: bool = False, terminal: str = TERMINAL)
         os.close(fd)
 
 
-def _ask(fd: int, question: str) -> LockedBytes:
+def _no_terminal(instead: str) -> KeyStoreError:
+    return KeyStoreError(f"no passphrase: there is no terminal to ask on; use {instead} or the systemd credential {CREDENTIAL}")
+
+
+def _ask(fd: int, question: str, instead: str) -> LockedBytes:
     """One line of a terminal with its echo off. What was typed ahead is thrown away."""
     try:
         before = termios.tcgetattr(fd)
     except termios.error:
-        raise KeyStoreError("no passphrase: there is no terminal to ask on; use --passphrase-fd or --passphrase-file") from None
+        raise _no_terminal(instead) from None
     silent = [*before]
     silent[3] &= ~(termios.ECHO | termios.ECHONL)
     try:

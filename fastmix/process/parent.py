@@ -32,7 +32,7 @@ from fastmix.process.placement import check_cores
 from fastmix.process.swap import check_memory, check_swap
 from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
-from fastmix.seam.memory import Region, arena_sections, create_memory, page_sections, secret_sections, set_mixing
+from fastmix.seam.memory import Region, arena_sections, create_memory, kept_sections, page_sections, secret_sections, set_mixing
 from fastmix.tune.capacity import unwraps_per_s
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
@@ -144,6 +144,7 @@ class Parent:
         )
         self.page = Region(create_memory("fastmix-page", page_sections()), page_sections())
         self.secret_fd = create_memory("fastmix-secret", secret_sections())
+        self.kept_fd = create_memory("fastmix-kept", kept_sections())
         set_mixing(self.page, blob)
         self.page["process"]["started_ns"] = time.monotonic_ns()
         self.page["process"]["io"] = self.endpoint.backend.encode()
@@ -170,6 +171,7 @@ class Parent:
         code = 1
         try:
             os.close(self.owner_lock)  # the parent's alone: when it is killed, a successor may start
+            os.close(self.kept_fd)  # control's alone
             code = run_data_plane(self.setup, parent)
         except SystemExit:  # the parent was gone already
             code = EXIT_DRAINED
@@ -179,7 +181,10 @@ class Parent:
             os._exit(code)
 
     def _exec_control(self) -> int:
-        fds = {"config": self.config_fd, "page": self.page.fd, "secret": self.secret_fd, "owner": self.owner_fd}
+        fds = {
+            "config": self.config_fd, "page": self.page.fd, "secret": self.secret_fd, "kept": self.kept_fd,
+            "owner": self.owner_fd,
+        }  # fmt: skip
         handover = json.dumps({**fds, "parent": os.getpid()})
         kept = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds.values() if fd is not None]
         arguments = [sys.executable, "-P", "-m", "fastmix.control", handover]

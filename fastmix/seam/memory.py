@@ -58,6 +58,9 @@ of the snapshot that all threads of the data plane use, so that the copy before 
 that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one core can do with
 the kernels of `isa`, as the parent has measured it at the start; `restarts`: data planes that the parent has started again; `io`:
 how datagrams move."""
+KEPT_MAX = 1024
+KEPT = np.dtype([("state", "<u4"), ("size", "<u4"), ("audit_key", "u1", 32), ("secret", "u1", KEPT_MAX)])
+"""What a control leaves to the next one: `state` (0: nothing yet) says what the first `size` bytes of `secret` are."""
 ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 
@@ -90,6 +93,11 @@ def arena_sections(geometry: Geometry, capacity: int) -> Sections:
 def secret_sections() -> Sections:
     """Keys and link roots. Control writes, the data plane reads."""
     return [("snapshot", SNAPSHOT, 1)]
+
+
+def kept_sections() -> Sections:
+    """What opens the node's identity. Only control maps it; the parent holds the descriptor for the next control."""
+    return [("kept", KEPT, 1)]
 
 
 def _offsets(sections: Sections) -> tuple[list[int], int]:

@@ -7,11 +7,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
 from fastmix.control.duties import Duties
+from fastmix.control.identity import NodeIdentity
 from fastmix.errors import CryptoError
 from fastmix.links.reservations import BLOCK
 from fastmix.network import Network
 from fastmix.plan import plan_network
-from fastmix.seam.memory import Region, ask_mixing, create_memory, page_sections, secret_sections, set_mixing
+from fastmix.seam.memory import Region, ask_mixing, create_memory, kept_sections, page_sections, secret_sections, set_mixing
 
 LAYERS = [[("127.0.0.1", 1)], [("127.0.0.1", 2)], [("127.0.0.1", 3)]]
 
@@ -32,13 +33,14 @@ def duties(tmp_path):
     )
     network = Network.load(config.network)
     last = []
+    kept = memory(kept_sections())
 
     def make(page=None, secret=None):
         for dead in last:
             if dead.reservations:
                 dead.reservations.close()
         page, secret = page or memory(page_sections()), secret or memory(secret_sections())
-        last[:] = [Duties(config, network, page, secret)]
+        last[:] = [Duties(config, network, page, secret, NodeIdentity(config, network, kept))]
         return last[0]
 
     return make
