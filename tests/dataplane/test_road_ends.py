@@ -47,8 +47,8 @@ def test_rings_live_as_long_as_the_threads(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_threads_that_cannot_be_had() -> None:
-    """Those that run already may wait for the GIL: they end all the same. There is room for the stacks of three threads, and the C
-    library keeps those of up to five that have ended."""
+    """Those that run already may wait for the GIL: they end all the same. There is room for the stacks of three threads, and
+    the C library keeps those of up to five that have ended."""
     rig = Rig(options={"workers": 16})
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]
     for sock in socks:
