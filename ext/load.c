@@ -33,7 +33,7 @@ static int64_t now_ns(void)
 
 static int64_t due_ns(const struct fm_load *l)
 {
-    return l->start_ns + (int64_t)((double)l->next * l->interval_ns);
+    return l->start_ns + (int64_t)((double)(l->next / l->together) * l->interval_ns);
 }
 
 /* Sends frames one datagram each; how many the kernel took. */
@@ -96,14 +96,17 @@ static const struct fm_root *root_of(const struct fm_load *l, uint32_t receiver_
 static void note(struct fm_load *l, const uint8_t *packet, int64_t now)
 {
     const uint64_t key = fm_load64(packet);
-    uint32_t at = (uint32_t)(key & l->mask);
-    while (l->keys[at] && l->keys[at] != key) at = (at + 1) & l->mask;
-    if (!l->keys[at])
-        l->unknown++;
-    else if (l->arrived_ns[l->packets[at]])
-        l->doubled++;
-    else
-        l->arrived_ns[l->packets[at]] = now;
+    for (const struct fm_load *each = l; each; each = each->before) {
+        uint32_t at = (uint32_t)(key & each->mask);
+        while (each->keys[at] && each->keys[at] != key) at = (at + 1) & each->mask;
+        if (!each->keys[at]) continue;
+        if (each->arrived_ns[each->packets[at]])
+            l->doubled++;
+        else
+            each->arrived_ns[each->packets[at]] = now;
+        return;
+    }
+    l->unknown++;
 }
 
 static void open_some(struct fm_load *l, struct fm_opening *f, size_t n, int64_t now)

@@ -1,5 +1,6 @@
-/* An open-loop load generator and its sink, for `fastmix bench node`: one thread that sends sealed frames when their time has
- * come, and opens what the node sends on. Linux only (sendmmsg, recvmmsg, UDP_SEGMENT, UDP_GRO). No part of a node calls this. */
+/* An open-loop load generator and its sink, for `fastmix bench` and `fastmix drill`: one thread that sends sealed frames when
+ * their time has come, and opens what the node sends on. Linux only (sendmmsg, recvmmsg, UDP_SEGMENT, UDP_GRO). No part of a node
+ * calls this. */
 #ifndef FM_LOAD_H
 #define FM_LOAD_H
 
@@ -19,9 +20,9 @@ struct fm_load {
     size_t packet_size;
 
     /* What goes out: n frames of packet_size + 32 bytes, contiguous. A burst is `burst` frames of one link with one scheduled
-     * time; burst b leaves through socket b % n_sockets, connected to the node, at start_ns + b * interval_ns. */
+     * time; burst b leaves through socket b % n_sockets, connected to the node, at start_ns + b / together * interval_ns. */
     const uint8_t *frames;
-    uint32_t n, burst;
+    uint32_t n, burst, together;
     const int *sockets;
     uint32_t n_sockets;
     int trains; /* 1: a burst is one UDP_SEGMENT send; the sockets have the option set */
@@ -29,7 +30,9 @@ struct fm_load {
     double interval_ns;
 
     /* What comes back. keys/packets: open-addressed table of mask + 1 entries from the first 8 bytes of a packet's onward
-     * kx_public (0 = empty) to its number. arrived_ns[number]: when the sink had it, 0 = not yet. */
+     * kx_public (0 = empty) to its number. arrived_ns[number]: when the sink had it, 0 = not yet. What is in no place of the
+     * table is looked for in that of `before`, and so on: who has sent before, into the same sink. */
+    struct fm_load *before;
     int sink;
     const struct fm_load_root *roots;
     uint32_t n_roots;

@@ -29,6 +29,7 @@ cdef extern from "fm_load.h":
         const uint8_t *frames
         uint32_t n
         uint32_t burst
+        uint32_t together
         const int *sockets
         uint32_t n_sockets
         int trains
@@ -40,6 +41,7 @@ cdef extern from "fm_load.h":
         const uint64_t *keys
         const uint32_t *packets
         uint32_t mask
+        fm_load *before
         int64_t *arrived_ns
         uint8_t *buffer
         uint32_t next
@@ -63,16 +65,18 @@ cdef class Load:
     """Sends frames u8[n, F] in bursts of `burst`, one every `interval_ns` from `start_ns` on, each from the next socket.
 
     `sockets` are descriptors connected to the node; with `trains` they have UDP_SEGMENT set to F. `roots` are pairs of receiver
-    index and receiving root of the links from the node to `sink`. `kx_publics` u8[n, 32] are what the packets' next hops receive.
+    index and receiving root of the links from the node to `sink`. `kx_publics` u8[n, 32] are what the packets' next hops receive;
+    zeros: it is not looked for. `together`: so many bursts have one scheduled time.
     The arrays and sockets must stay as they are while this object lives. `ValueError` on wrong shapes.
     """
 
     cdef fm_load load
     cdef fm_load_root *roots
     cdef list held
+    cdef Load before
 
     def __init__(self, const uint8_t[:, ::1] frames not None, const uint8_t[:, ::1] kx_publics not None, sockets, int sink, roots,
-                 int burst, bint trains):
+                 int burst, bint trains, int together=1):
         cdef const fm_kernels *kernels = <const fm_kernels *><uintptr_t>active().address
         cdef const uint8_t[::1] root
         cdef size_t i
@@ -80,10 +84,12 @@ cdef class Load:
             raise ValueError(f"frames are {frames.shape[0]}: as many kx_publics of 32 bytes are needed, and at least one")
         if not 1 <= burst <= BURST_MAX or (trains and burst * frames.shape[1] > 65_000):
             raise ValueError(f"a burst of {burst} frames of {frames.shape[1]} bytes: at most {BURST_MAX}, and 65,000 bytes")
+        if together < 1:
+            raise ValueError(f"{together} bursts together: at least one")
         self.held = [frames]
         self.load.k, self.load.packet_size = kernels, frames.shape[1] - FRAME_OVERHEAD
         self.load.frames, self.load.n = &frames[0, 0], frames.shape[0]
-        self.load.burst, self.load.trains, self.load.sink = burst, trains, sink
+        self.load.burst, self.load.together, self.load.trains, self.load.sink = burst, together, trains, sink
         self.roots = <fm_load_root *>calloc(len(roots), sizeof(fm_load_root))
         if self.roots == NULL:
             raise MemoryError
@@ -114,6 +120,11 @@ cdef class Load:
         """When the first burst leaves (monotonic), the time between two, and from when on one is late."""
         self.load.start_ns, self.load.interval_ns, self.load.late_ns = start_ns, interval_ns, late_ns
 
+    def follow(self, Load before):
+        """What is not of this load is looked for in that one, and in those that it follows itself; None: nowhere else."""
+        self.before = before
+        self.load.before = NULL if before is None else &before.load
+
     def run(self, int64_t end_ns):
         """Until that time; may be called again. Returns at once when it has passed."""
         with nogil:
@@ -136,9 +147,10 @@ cdef class Load:
 
 
 def table_of(kx_publics):
-    """Open-addressed table (keys u64[m], packets u32[m]) of the first 8 bytes of u8[n, 32]; `ValueError` where two are alike."""
+    """Open-addressed table (keys u64[m], packets u32[m]) of the first 8 bytes of u8[n, 32]; `ValueError` where two are alike.
+    Zeros are left out."""
     first = np.ascontiguousarray(kx_publics[:, :8]).view(np.uint64)[:, 0]
-    if len(np.unique(first)) != len(first) or not first.all():
+    if len(np.unique(first[first != 0])) != np.count_nonzero(first):
         raise ValueError("two packets have the same kx_public: they must be distinct")
     size = 1 << max(4, (2 * len(first)).bit_length())
     cdef uint64_t[::1] key = np.zeros(size, np.uint64)
@@ -148,6 +160,8 @@ def table_of(kx_publics):
     cdef Py_ssize_t i
     with nogil:
         for i in range(given.shape[0]):
+            if not given[i]:
+                continue
             at = given[i] & mask
             while key[at]:
                 at = (at + 1) & mask

@@ -9,7 +9,8 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -20,9 +21,9 @@ from fastmix.errors import NetworkFailure
 from fastmix.kernels._link import Root, seal
 from fastmix.links.static import LinkRoot, derive_link_root
 from fastmix.packet.geometry import FRAME_PACKET_AT, FRAME_TAG_SIZE, GEOMETRIES, HEADER_SIZE
-from fastmix.plan import NetworkPlan, plan_network
-from fastmix.sphinx import build_covers
-from fastmix.sphinx.arrays import Bytes
+from fastmix.plan import NetworkPlan, plan_network, public_of
+from fastmix.sphinx import build_covers, keypairs
+from fastmix.sphinx.arrays import Bytes, Indices
 
 UPSTREAMS, NEXT_HOPS = 64, 20
 NODE = UPSTREAMS
@@ -44,11 +45,10 @@ class Headers:
     A node that was started anew, with an empty replay set, may be given the same ones again: `rewind`.
     """
 
-    def __init__(self, node_public: bytes, next_publics: list[bytes], next_indices: list[int], cores: Sequence[int]) -> None:
+    def __init__(self, node_public: bytes, next_publics: Bytes, next_indices: Indices, cores: Sequence[int]) -> None:
         """`cores` build at once."""
         self._node = np.frombuffer(node_public, np.uint8)
-        self._next = np.array([list(public) for public in next_publics], np.uint8)
-        self._indices = np.array(next_indices, np.uint16)
+        self._next, self._indices = next_publics, next_indices
         self._cores = set(cores)
         self._headers = np.empty((0, HEADER_SIZE), np.uint8)
         self._onward = np.empty((0, 32), np.uint8)
@@ -77,27 +77,37 @@ class Headers:
         self._headers, self._onward = np.concatenate(headers), np.concatenate(onward)
 
     def _chunk(self) -> tuple[Bytes, Bytes]:
-        hops = np.random.default_rng().integers(0, len(self._next), CHUNK)
-        publics = np.empty((CHUNK, 2, 32), np.uint8)
-        publics[:, 0], publics[:, 1] = self._node, self._next[hops]
-        keys = np.empty((CHUNK, 2, 32), np.uint8)
-        packets = build_covers(publics, self._indices[hops].reshape(CHUNK, 1), kx_publics=keys)
-        return packets[:, :HEADER_SIZE].copy(), keys[:, 1].copy()
+        return build_headers(np.tile(self._node, (CHUNK, 1)), self._next, self._indices)
+
+
+def build_headers(node_publics: Bytes, next_publics: Bytes, next_indices: Indices) -> tuple[Bytes, Bytes]:
+    """Headers u8[n, 188] of covers for the node, by its key of each row u8[n, 32], and one of the next hops, by chance; and the
+    `kx_public` u8[n, 32] that each has there."""
+    n = len(node_publics)
+    hops = np.random.default_rng().integers(0, len(next_publics), n)
+    keys = np.empty((n, 2, 32), np.uint8)
+    packets = build_covers(
+        np.stack((node_publics, next_publics[hops]), 1), next_indices[hops].reshape(n, 1), kx_publics=keys
+    )  # fmt: skip
+    return packets[:, :HEADER_SIZE].copy(), keys[:, 1].copy()
 
 
 @dataclass
 class Upstream:
-    """The sending side of one link to the node."""
+    """The sending side of one link to the node. Several threads may seal."""
 
     root: Root
     receiver_index: int
     step: int = 0
     seq: int = 0
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def seal(self, rows: Bytes) -> None:
         """Rows become frames, in place, as one batch."""
-        seal(rows, self.root, self.receiver_index, self.step, self.seq)
-        self.step, self.seq = self.step + 1, self.seq + len(rows)
+        with self.lock:
+            step, seq = self.step, self.seq
+            self.step, self.seq = step + 1, seq + len(rows)
+        seal(rows, self.root, self.receiver_index, step, seq)
 
 
 class Neighbours:
@@ -106,9 +116,10 @@ class Neighbours:
     The Sphinx keys stay the same, so that packets serve for every node that is started; link secrets are drawn for each.
     """
 
-    def __init__(self, cores: Sequence[int]) -> None:
-        """`cores` build packets."""
-        self._cores = cores
+    def __init__(self, cores: Sequence[int], *, mean_delay_ns: int = 0, rotates: bool = False) -> None:
+        """`cores` build packets. `rotates`: the node's keys live for slots of time, so that `headers` and `frames`, which know of
+        one key, are not for it."""
+        self._cores, self._mean_delay_ns, self._rotates = cores, mean_delay_ns, rotates
 
     def __enter__(self) -> Self:
         self._sockets: list[socket.socket] = []
@@ -122,15 +133,16 @@ class Neighbours:
                 [self.node_address],
                 [(NEXT_HOST.format(at + 1), port) for at in range(NEXT_HOPS)],
             ]
-            self._plan = plan_network(layers, 0, mean_delay_ns=0)
+            self._plan = plan_network(layers, 0, mean_delay_ns=self._mean_delay_ns, rotates=self._rotates)
             self._prepare_sockets()
         except OSError as error:
             self.close()
             raise NetworkFailure(f"the bench cannot open its sockets on loopback: {error.strerror or error}") from None
         network = self._plan.network
-        nodes = network.in_layer(3)
-        publics, indices = [node.sphinx_public for node in nodes], [network.index(node.number) for node in nodes]
-        self.headers = Headers(network.node(NODE).sphinx_public, publics, indices, self._cores)
+        _, self.next_publics = keypairs(NEXT_HOPS)
+        self.next_indices = np.array([network.index(node.number) for node in network.in_layer(3)], np.uint16)
+        node_public = public_of(self._plan.secrets[NODE])
+        self.headers = Headers(node_public, self.next_publics, self.next_indices, self._cores)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -166,14 +178,21 @@ class Neighbours:
     def frames(self, n: int, burst: int, progress: Progress = silent) -> tuple[Bytes, Bytes]:
         """n sealed frames u8[n, F] of packets never sent to this node before, in bursts of one link each, and onward keys."""
         headers, onward = self.headers.take(n, progress)
-        size = self.geometry.frame_size
-        frames = np.frombuffer(bytearray(np.random.default_rng().bytes(n * size)), np.uint8).reshape(n, size)
-        frames[:, 12:FRAME_PACKET_AT] = 0  # key slot 0, no flags
-        frames[:, FRAME_PACKET_AT : FRAME_PACKET_AT + HEADER_SIZE] = headers
-        assert size == FRAME_PACKET_AT + self.geometry.packet_size + FRAME_TAG_SIZE
-        for number, first in enumerate(range(0, n, burst)):
-            self.upstreams[number % UPSTREAMS].seal(frames[first : first + burst])
+        frames = self.room_for(n)
+        lay_out(frames, headers)
+        self.seal(frames, burst)
         return frames, onward
+
+    def room_for(self, n: int) -> Bytes:
+        """n frames u8[n, F] of random bytes."""
+        size = self.geometry.frame_size
+        assert size == FRAME_PACKET_AT + self.geometry.packet_size + FRAME_TAG_SIZE
+        return np.frombuffer(bytearray(np.random.default_rng().bytes(n * size)), np.uint8).reshape(n, size)
+
+    def seal(self, frames: Bytes, burst: int) -> None:
+        """Seals what is laid out, in place, in bursts of one link each, the links in turn."""
+        for number, first in enumerate(range(0, len(frames), burst)):
+            self.upstreams[number % UPSTREAMS].seal(frames[first : first + burst])
 
     def _bound(self, host: str) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -196,6 +215,13 @@ class Neighbours:
                 self.sink.recv(65536)
             except BlockingIOError:
                 return
+
+
+def lay_out(frames: Bytes, headers: Bytes, key_slots: Bytes | int = 0) -> None:
+    """Writes key slots and headers u8[n, 188] into frames; the payload stays what is there."""
+    frames[:, 12:FRAME_PACKET_AT] = 0  # no flags
+    frames[:, 12] = key_slots
+    frames[:, FRAME_PACKET_AT : FRAME_PACKET_AT + HEADER_SIZE] = headers
 
 
 def root_to_node(plan: NetworkPlan, number: int) -> LinkRoot:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,15 @@ class NodeUnderTest:
         """Parent, data plane, control."""
         return [self.process.pid, *children(self.process.pid)]
 
+    def control_pid(self) -> int:
+        """Of the child that was executed; 0 while there is none."""
+        return next((pid for pid in children(self.process.pid) if is_control(pid)), 0)
+
+    def data_pid(self) -> int:
+        """Of the child that was forked, once control runs; 0 while there is none."""
+        pids = children(self.process.pid)
+        return next((pid for pid in pids if not is_control(pid)), 0) if any(map(is_control, pids)) else 0
+
     def cpu_ns(self) -> int:
         """CPU time of all its processes so far."""
         return sum(process_cpu_ns(pid) for pid in self.pids())
@@ -88,15 +97,17 @@ class NodeUnderTest:
         words = self.log_path.read_text(errors="replace").strip().splitlines()[-1:]
         return NetworkFailure(f"the node under test {what}" + "".join(f": {word}" for word in words))
 
-    def wait_ready(self) -> None:
-        """Until it says so; `NetworkFailure` where it does not start."""
+    def wait_ready(self, meanwhile: Callable[[], object] | None = None) -> None:
+        """Until it says so; `NetworkFailure` where it does not start. `meanwhile` is called again and again until then."""
         assert self.process.stdout is not None
         give_up, said, pipe = time.monotonic() + START_S, b"", self.process.stdout.fileno()
         while b"ready" not in said:
             if self.process.poll() is not None or time.monotonic() > give_up:
                 raise self.failure("did not start")
-            if select.select([pipe], [], [], 0.1)[0]:
+            if select.select([pipe], [], [], 0.0 if meanwhile else 0.1)[0]:
                 said += os.read(pipe, 4096)
+            elif meanwhile:
+                meanwhile()
 
     def end(self) -> None:
         """Drains it, and kills what is left of it."""
@@ -127,7 +138,7 @@ def running_node(neighbours: Neighbours, settings: Settings, cores: Cores) -> It
         node: NodeUnderTest | None = None
         try:
             with signals_held() as mask:
-                node = launch(directory, settings, config, cores.for_workers(config.workers), mask)
+                node = launch(directory, config, cores.for_workers(config.workers), mask, settings.profile)
             node.wait_ready()
             yield node
         finally:
@@ -165,9 +176,9 @@ def config_text(settings: Settings) -> str:
 
 
 def launch(
-    directory: Path, settings: Settings, config: MixnodeConfig, cores: Sequence[int], mask: set[signal.Signals]
+    directory: Path, config: MixnodeConfig, cores: Sequence[int], mask: set[signal.Signals], profile: str | None = None
 ) -> NodeUnderTest:
-    """Starts `fastmix run`, with the highest priority where this user may give it, and with that mask of signals."""
+    """Starts `fastmix run` on `node.toml`, with the highest priority where this user may give it, and that mask of signals."""
 
     def prepare() -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -175,10 +186,10 @@ def launch(
         os.sched_setaffinity(0, set(cores))
         raise_priority(PRIORITY, PRIORITY)
 
-    profile = ["--profile", settings.profile] if settings.profile else []
-    with (directory / "log").open("wb") as log:
+    under = ["--profile", profile] if profile else []
+    with (directory / "log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastmix", "run", *profile, str(directory / "node.toml")],
+            [sys.executable, "-P", "-m", "fastmix", "run", *under, str(directory / "node.toml")],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True, preexec_fn=prepare,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )  # fmt: skip
@@ -191,6 +202,14 @@ def children(pid: int) -> list[int]:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+
+
+def is_control(pid: int) -> bool:
+    """Whether a process was executed as control."""
+    try:
+        return b"fastmix.control" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def process_cpu_ns(pid: int) -> int:

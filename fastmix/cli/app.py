@@ -37,6 +37,10 @@ bench.command("fastmix.cli.bench:table", name="table", help="The throughput tabl
 bench.command("fastmix.cli.bench:latency", name="latency", help="What a node adds at zero mixing delay.")
 bench.command("fastmix.cli.bench:memory", name="memory", help="What a node holds while 10,000 messages wait in it.")
 
+drill = App(name="drill", help="Do something bad to a node of a private network under load, and see what comes of it.")
+drill.command("fastmix.cli.drill:list_", name="list", help="List the drills.")
+drill.command("fastmix.cli.drill:run", name="run", help="Run a drill; exit code 0 only if it passed.")
+
 tune = App(name="tune", help="Compare this machine with a profile, change it, put it back, or find a profile for it.")
 tune.command("fastmix.cli.tune:list_", name="list", help="List the profiles.")
 tune.command("fastmix.cli.tune:show", name="show", help="Show a profile: what it sets, what it wants of the host, and why.")
@@ -55,6 +59,7 @@ app.command("fastmix.cli.run:run", name="run", help="Run one node from its confi
 app.command("fastmix.cli.status:status", name="status", help="Ask a running node how it is.")
 app.command("fastmix.cli.health:health", name="health", help="Say what is wrong with a running node; exit code 1 if anything.")
 app.command(bench)
+app.command(drill)
 app.command(keys)
 app.command(network)
 app.command(tune)
