@@ -9,13 +9,23 @@ import hashlib
 import os
 from pathlib import Path
 
-import numpy as np
-
 from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
 from fastmix.files.durable import write_durably
 from fastmix.files.private import open_private
 from fastmix.seam.layout import FIXED_SLOT
-from fastmix.seam.pair import ID_SIZE, LINE, LINES_AT, LOAD, Pair, PairName, create_pair, open_pair, pair_path, pair_size
+from fastmix.seam.pair import (
+    ID_SIZE,
+    LINE,
+    LINES_AT,
+    LOAD,
+    Pair,
+    PairName,
+    create_pair,
+    known_secret,
+    open_pair,
+    pair_path,
+    pair_size,
+)
 
 REMEDY = (
     "make a new key with `fastmix keys new` and put its public key into the network file of all nodes, "
@@ -69,7 +79,7 @@ def prepare_fixed_pair(state_dir: Path, secret: bytes, public: bytes, capacity: 
     path = pair_path(state_dir, fixed_id(public))
     known = read_marker(marker)
     if not path.exists() and path.name not in known:
-        pair = create_pair(state_dir, fixed_name(public), capacity, lambda into: np.copyto(into, np.frombuffer(secret, np.uint8)))
+        pair = create_pair(state_dir, fixed_name(public), capacity, known_secret(secret))
     else:
         pair = _find(path, capacity, public, marker)
     _mark(path, marker, known, pair.set_id.hex())

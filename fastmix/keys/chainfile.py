@@ -1,19 +1,22 @@
 """The chain of mix keys on disk: a state that is always whole, and of which a stolen disk shows no past.
 
+A file has one chain, and those that will follow it: each gives the slots from its own first on, until the next one's.
+
 Two files. The *state* is sealed under a wrapping key that is used once, and replaced as a whole. The *wrapping keys* have a file
 with two places, which are overwritten where they lie. Advancing, in this order, each step synced: a new wrapping key in the place
 that is free; the new state under it; random bytes over the old wrapping key, so that copies of the old state are worth nothing.
 Whatever step is the last one, the state on disk has its key. What flash memory, journals of data or snapshots of a file system
 retain of an overwritten key is beyond this: a TPM (`places`) or a `tmpfs` (`chain = "memory"`) is not.
 
-State: magic (16), version u32, zeros (4), generation u64, then `Chain.seal`'s 72 bytes, which authenticate all before them.
-The generation's last bit says which place has the key; all numbers are little endian.
+State: magic (16), version u32, how many chains follow the first u32, generation u64, then of each chain `Chain.seal`'s 72 bytes,
+which authenticate those 32. The generation's last bit says which place has the key; all numbers are little endian.
 """
 
 import errno
 import os
 import stat
 import struct
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, Self
@@ -30,6 +33,8 @@ MAGIC = b"fastmix chain\0\0\0"
 VERSION = 1
 _HEAD = struct.Struct("<16sIIQ")
 STATE_SIZE = _HEAD.size + SEALED_SIZE
+"""Of a single chain."""
+CHAINS_MAX = 8
 PLACE_STRIDE = 4096
 """Places lie so far apart that no torn write hits both."""
 PLACES_SIZE = 2 * PLACE_STRIDE
@@ -97,13 +102,13 @@ class FilePlaces:
 
 
 class ChainFile:
-    """A chain whose state is on disk before a secret of it is given out. Made by `create` or `open`; `close` wipes the memory."""
+    """Chains whose state is on disk before a secret of them is used. Made by `create` or `open`; `close` wipes the memory."""
 
-    def __init__(self, path: Path, places: KeyPlaces, chain: Chain, generation: int) -> None:
+    def __init__(self, path: Path, places: KeyPlaces, chains: Sequence[Chain], generation: int) -> None:
         """Use `create` or `open`."""
         self.path = path
         self._places = places
-        self._chain = chain
+        self._chains = list(chains)
         self._generation = generation
 
     @classmethod
@@ -114,8 +119,8 @@ class ChainFile:
         """
         places = places or FilePlaces(places_path(path), wait_s)
         try:
-            file = cls(path, places, Chain.fresh(first_slot), _generation_at(path))
-            file._replace_by(file._chain)
+            file = cls(path, places, (), _generation_at(path))
+            file.start_over(first_slot)
         except BaseException:
             places.close()
             raise
@@ -134,7 +139,7 @@ class ChainFile:
             _check_places(places_path(path))
             places = FilePlaces(places_path(path), wait_s)
         try:
-            generation, chain = _unsealed(path, _read_state(path) or state, places)
+            generation, chains = _unsealed(path, _read_state(path) or state, places)
             _write_random(places, ~generation & 1)  # where the last advance was cut off, the old key is still there
         except OSError as error:
             places.close()
@@ -142,90 +147,108 @@ class ChainFile:
         except BaseException:
             places.close()
             raise
-        return cls(path, places, chain, generation)
+        return cls(path, places, chains, generation)
 
     @property
     def id(self) -> bytes:
-        """16 bytes, public, that no other chain has."""
-        return self._chain.id
+        """16 bytes, public, that no other chain has: of the chain whose secret is next."""
+        return self._chains[0].id
 
     @property
     def slot(self) -> int:
         """The slot whose secret is next."""
-        return self._chain.slot
+        return self._chains[0].slot
+
+    @property
+    def starts(self) -> list[tuple[int, bytes]]:
+        """(first slot that it gives yet, id) of each chain, in order."""
+        return [(chain.slot, chain.id) for chain in self._chains]
 
     def publics(self, n: int) -> npt.NDArray[np.uint8]:
         """The X25519 publics of the next n slots, u8[n, 32]."""
-        return self._chain.publics(n)
+        end = self.slot + n
+        ends = [min(chain.slot, end) for chain in self._chains[1:]] + [end]
+        parts = [chain.publics(max(0, upto - chain.slot)) for chain, upto in zip(self._chains, ends, strict=True)]
+        return np.concatenate(parts)
 
-    def take(self, into: LockedBytes | memoryview) -> None:
-        """Advances past `slot`, durably, and only then writes its secret into the 32 bytes.
+    def take(self, into: LockedBytes | memoryview, filled: Callable[[], object] = bool) -> None:
+        """Writes the secret of `slot` into the 32 bytes, calls `filled`, and then advances past it, durably.
 
-        `ResourceExhausted` where the disk refuses: then nothing is written, and the same secret can be asked for again.
+        The secret must not be used before this returns. After an error, such as `ResourceExhausted` where the disk refuses, the
+        bytes are zeros, and the same secret can be asked for again.
         """
         if memoryview(into).nbytes != KEY_SIZE:
             raise ValueError(f"into has {memoryview(into).nbytes} bytes, not {KEY_SIZE}")
-        before = self._chain
-        self._advance_to(before.slot + 1)
-        before.take(into)
-        before.wipe()
+        ahead = self._chains[0].copy()
+        try:
+            ahead.take(into)
+            filled()
+            self._replace_by([ahead, *self._chains[1:]])
+        except BaseException:
+            ahead.wipe()
+            memoryview(into).cast("B")[:] = bytes(KEY_SIZE)
+            raise
 
     def skip_to(self, slot: int) -> None:
-        """Gives up, durably, the secrets of all slots before this one. `ValueError` backwards; else as `take`."""
-        before = self._chain
-        self._advance_to(slot)
-        before.wipe()
-
-    def renew(self, first_slot: int) -> None:
-        """Goes on with a fresh chain from `first_slot` on, durably. `ValueError` backwards; else as `take`."""
-        if first_slot < self.slot:
-            raise ValueError(f"first_slot = {first_slot}: this chain is at {self.slot} already, and no slot gets a second key")
-        before, fresh = self._chain, Chain.fresh(first_slot)
-        self._replace_by(fresh)
-        self._chain = fresh
-        before.wipe()
-
-    def close(self) -> None:
-        """Wipes the chain in memory and frees the files."""
-        self._chain.wipe()
-        self._places.close()
-
-    def burn(self) -> None:
-        """Ends the chain for good: its keys are overwritten in both places, its state is removed, and it is closed."""
-        self._chain.wipe()
-        try:
-            for place in (0, 1):
-                _write_random(self._places, place)
-            self.path.unlink(missing_ok=True)
-            sync_directory(self.path.parent)
-        except OSError as error:
-            raise _refused(self.path, error) from None
-        finally:
-            self._places.close()
-
-    def _advance_to(self, slot: int) -> None:
-        ahead = self._chain.copy()
+        """Gives up, durably, the secrets of all slots before this one. `ValueError` backwards; `ResourceExhausted` as `take`."""
+        at = max((at for at, chain in enumerate(self._chains) if chain.slot <= slot), default=0)
+        ahead = self._chains[at].copy()
         try:
             ahead.skip_to(slot)
-            self._replace_by(ahead)
+            self._replace_by([ahead, *self._chains[at + 1 :]])
         except BaseException:
             ahead.wipe()
             raise
-        self._chain = ahead
 
-    def _replace_by(self, chain: Chain) -> None:
-        """Makes this the state on disk; an error leaves one that is whole: the old one, or this."""
+    def renew(self, first_slot: int) -> None:
+        """From `first_slot` on keys are those of a fresh chain, durably; slots before it keep theirs. `ValueError` backwards, or
+        where there would be more than `CHAINS_MAX` chains; `ResourceExhausted` as `take`."""
+        if first_slot < self.slot:
+            raise ValueError(f"first_slot = {first_slot}: this chain is at {self.slot} already, and no slot gets a second key")
+        stay = [chain for chain in self._chains if chain.slot < first_slot]
+        if len(stay) == CHAINS_MAX:
+            raise ValueError(f"first_slot = {first_slot}: {CHAINS_MAX} chains are waiting already, as many as there may be")
+        self._begin_with(stay, first_slot)
+
+    def start_over(self, first_slot: int) -> None:
+        """A fresh chain, durably, in place of all that is there, from a slot on that may have had a key: for keys that are burnt.
+        `ResourceExhausted` as `take`."""
+        self._begin_with([], first_slot)
+
+    def close(self) -> None:
+        """Wipes the chains in memory and frees the files."""
+        for chain in self._chains:
+            chain.wipe()
+        self._places.close()
+
+    def _begin_with(self, stay: list[Chain], first_slot: int) -> None:
+        fresh = Chain.fresh(first_slot)
+        try:
+            self._replace_by([*stay, fresh])
+        except BaseException:
+            fresh.wipe()
+            raise
+
+    def _replace_by(self, chains: list[Chain]) -> None:
+        """Makes these the state on disk, without those that have come to the next one's beginning, and wipes what is gone. An
+        error leaves a state on disk that is whole: the old one, or this."""
+        stay = [chain for at, chain in enumerate(chains) if all(chain.slot < later.slot for later in chains[at + 1 :])]
         generation = self._generation + 1
-        head = _HEAD.pack(MAGIC, VERSION, 0, generation)
+        head = _HEAD.pack(MAGIC, VERSION, len(stay) - 1, generation)
         try:
             with LockedBytes(KEY_SIZE) as key:
                 self._places.write(generation & 1, key.fill_random())
-                write_durably(self.path, head + chain.seal(key, _nonce(generation), head))
+                sealed = (chain.seal(key, _nonce(generation, at), head) for at, chain in enumerate(stay))
+                write_durably(self.path, head + b"".join(sealed))
             self._generation = generation
             _write_random(self._places, ~generation & 1)
         except OSError as error:
             self._generation = _generation_at(self.path)  # renamed, though perhaps not synced
             raise _refused(self.path, error) from None
+        gone = [chain for chain in (*self._chains, *chains) if chain not in stay]
+        self._chains = stay
+        for chain in gone:
+            chain.wipe()
 
 
 def places_path(path: Path) -> Path:
@@ -244,9 +267,9 @@ def chain_path(chain: str, keys_dir: Path, state_dir: Path) -> Path:
     return places[chain] / "mix-keys.chain"
 
 
-def _nonce(generation: int) -> bytes:
-    """Any would do, for each key is used once."""
-    return generation.to_bytes(12, "little")
+def _nonce(generation: int, at: int) -> bytes:
+    """Of the chain at this place: each key is used for one state only."""
+    return generation.to_bytes(8, "little") + at.to_bytes(4, "little")
 
 
 def _write_random(places: KeyPlaces, place: int) -> None:
@@ -281,14 +304,14 @@ def _read_state(path: Path) -> bytes | None:
     except OSError as error:
         raise _refused(path, error) from None
     with os.fdopen(fd, "rb") as file:
-        return file.read(STATE_SIZE + 1)
+        return file.read(_state_size(CHAINS_MAX) + 1)
 
 
 def _generation_at(path: Path) -> int:
     """That of the state on disk, so far as one can be seen."""
     with suppress(OSError, ConfigError, ResourceExhausted):
         state = _read_state(path)
-        if state is not None and len(state) == STATE_SIZE:
+        if state is not None and len(state) >= STATE_SIZE:
             return int(_HEAD.unpack_from(state)[3]) & (1 << 63) - 1
     return 0
 
@@ -303,19 +326,26 @@ def _check_places(path: Path) -> None:
         raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; make a new chain")
 
 
-def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, Chain]:
-    """Generation and chain of a state; `KeyStoreError` says what is wrong with it."""
+def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, list[Chain]]:
+    """Generation and chains of a state; `KeyStoreError` says what is wrong with it."""
     if state[: len(MAGIC)] != MAGIC[: len(state)]:
         raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: make a new chain")
     if len(state) >= _HEAD.size and (version := _HEAD.unpack_from(state)[1]) > VERSION:
         raise KeyStoreError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or make a new chain")
-    if len(state) != STATE_SIZE:
-        size = f"{len(state)}" if len(state) < STATE_SIZE else "more"
-        raise KeyStoreError(f"{path}: has {size} bytes, not {STATE_SIZE}: it is damaged; make a new chain")
-    generation = int(_HEAD.unpack_from(state)[3])
+    further, generation = _HEAD.unpack_from(state)[2:] if len(state) >= _HEAD.size else (0, 0)
+    if len(state) != (size := _state_size(1 + min(further, CHAINS_MAX))):
+        found = f"{len(state)}" if len(state) < size else "more"
+        raise KeyStoreError(f"{path}: has {found} bytes, not {size}: it is damaged; make a new chain")
+    head, sealed = state[: _HEAD.size], state[_HEAD.size :]
     with LockedBytes(KEY_SIZE) as key:
         places.read(generation & 1, key)
         try:
-            return generation, Chain.open(state[_HEAD.size :], key, _nonce(generation), state[: _HEAD.size])
+            parts = (sealed[at * SEALED_SIZE : (at + 1) * SEALED_SIZE] for at in range(1 + further))
+            return generation, [Chain.open(part, key, _nonce(generation, at), head) for at, part in enumerate(parts)]
         except CryptoError:
             raise KeyStoreError(f"{path}: is damaged, or older than its wrapping key: make a new chain") from None
+
+
+def _state_size(chains: int) -> int:
+    """Bytes of a state of so many chains."""
+    return _HEAD.size + chains * SEALED_SIZE

@@ -174,6 +174,11 @@ def pair_path(state_dir: Path, pair_id: bytes) -> Path:
     return state_dir / f"{PREFIX}{pair_id.hex()}"
 
 
+def unnamed_path(state_dir: Path, pair_id: bytes) -> Path:
+    """The file of a pair that is being made."""
+    return state_dir / f"{UNNAMED}{pair_id.hex()}.new"
+
+
 def open_pair(path: Path) -> Pair:
     """Maps a pair. `FileNotFoundError` where there is none, `CryptoError` where it is damaged or wiped, `ConfigError` where it is
     not private."""
@@ -191,14 +196,28 @@ def open_pair(path: Path) -> Pair:
     return pair
 
 
-Fill = Callable[[npt.NDArray[np.uint8]], None]
-"""Writes the 32 bytes of the secret into u8[32]."""
+Fill = Callable[[npt.NDArray[np.uint8], Callable[[], None]], object]
+"""Writes the 32 bytes of the secret into u8[32], then calls its second argument, after which the whole pair is in its file, still
+without a name; and then does what has to be done before the key may be used."""
+
+
+def known_secret(secret: bytes) -> Fill:
+    """Fills in a secret that is there already, and may be used at once."""
+
+    def fill(into: npt.NDArray[np.uint8], complete: Callable[[], None]) -> None:
+        into[:] = np.frombuffer(secret, np.uint8)
+        complete()
+
+    return fill
 
 
 def create_pair(state_dir: Path, name: PairName, capacity: int, fill: Fill) -> Pair:
-    """Makes a pair: room first, then key and header, then the name. `ResourceExhausted` where there is no room: nothing stays."""
+    """Makes a pair: room first, then key and header, then the name. `ResourceExhausted` where there is no room: nothing stays.
+
+    A kill leaves a file that is whole and has no name, or one that is not whole: `unnamed_path`.
+    """
     path, size = pair_path(state_dir, name.id), pair_size(capacity)
-    neighbour = state_dir / f"{UNNAMED}{name.id.hex()}.new"
+    neighbour = unnamed_path(state_dir, name.id)
     wipe_file(neighbour)
     with _told(path, capacity, size):
         fd = open_private(neighbour, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -206,9 +225,12 @@ def create_pair(state_dir: Path, name: PairName, capacity: int, fill: Fill) -> P
             os.posix_fallocate(fd, 0, size)
             pair = Pair(mmap.mmap(fd, size), path)
             pair.keep_private()
-            fill(pair.secret)
-            _write_header(pair, name, os.urandom(ID_SIZE), os.urandom(32))
-            os.fsync(fd)
+
+            def complete() -> None:
+                _write_header(pair, name, os.urandom(ID_SIZE), os.urandom(32))
+                os.fsync(fd)
+
+            fill(pair.secret, complete)
             os.replace(neighbour, path)
             sync_directory(state_dir)
         except BaseException:

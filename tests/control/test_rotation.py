@@ -2,39 +2,34 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fastmix.control.rotation import Rotation, pair_id
+from fastmix.control.rotation import Rotation
 from fastmix.errors import ResourceExhausted
-from fastmix.keys._chain import Chain
 from fastmix.keys.chainfile import ChainFile
 from fastmix.keys.slots import SlotTimes
-from fastmix.seam.pair import open_pair, pair_files, pair_path
+from fastmix.seam.pair import open_pair, pair_files
 
 S = 1_000_000_000
 TIMES = SlotTimes(10 * S, 2 * S, 8 * S)
-SEED = bytes(range(48))
 START = 1000 * 10 * S + 4 * S
 """In slot 1000."""
 
 
-class Disk:
-    """What the chain's file would keep: the chain goes on where it was."""
-
-    def __init__(self) -> None:
-        self.chain = Chain.fresh(0, SEED)
-
-
-def rotation(state_dir: Path, disk: Disk) -> Rotation:
-    return Rotation(state_dir, TIMES, 1000, disk.chain)
+@pytest.fixture
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChainFile]:
+    """As if it was made long ago."""
+    file = ChainFile.create(tmp_path_factory.mktemp("keys") / "chain", 900)
+    yield file
+    file.close()
 
 
-def begun(state_dir: Path, disk: Disk, now_ns: int = START, **how: bool) -> Rotation:
-    one = rotation(state_dir, disk)
+def begun(state_dir: Path, chain: ChainFile, now_ns: int = START, **how: bool) -> Rotation:
+    one = Rotation(state_dir, TIMES, 1000, chain)
     one.begin(now_ns, **how)
     one.look(now_ns)
     return one
@@ -44,26 +39,23 @@ def slots(one: Rotation, now_ns: int) -> list[int]:
     return [key.slot for key in one.keys(now_ns, 0)]
 
 
-def test_a_fresh_chain_begins_now(tmp_path: Path) -> None:
-    one = begun(tmp_path, Disk(), fresh=True)
+def test_a_fresh_chain_begins_now(tmp_path: Path, chain: ChainFile) -> None:
+    one = begun(tmp_path, chain, fresh=True)
     assert slots(one, START) == [999, 1000, 1001]
     key = one.keys(START, 77 * S)[1]
     assert (key.from_ns, key.until_ns) == (77 * S - 6 * S, 77 * S + 14 * S)
     assert key.key_slot == 1000 & 0xFF
 
 
-def test_a_chain_that_is_known_begins_with_what_nobody_can_have_used(tmp_path: Path) -> None:
+def test_a_chain_that_is_known_begins_with_what_nobody_can_have_used(tmp_path: Path, chain: ChainFile) -> None:
     """Slot 1001 opens at 8 s, and is made half a slot before, at 3 s."""
-    assert slots(begun(tmp_path, Disk()), START) == [1001]
+    assert slots(begun(tmp_path, chain), START) == [1001]
 
 
-def test_slots_follow_each_other(tmp_path: Path) -> None:
+def test_slots_follow_each_other(tmp_path: Path, chain: ChainFile) -> None:
     """At each moment every live slot has its pair; files of over ones go; publics are those that were foretold."""
-    disk = Disk()
-    one = begun(tmp_path, disk, fresh=True)
-    foretold = Chain.fresh(0, SEED)
-    foretold.skip_to(999)
-    publics = [row.tobytes() for row in foretold.publics(40)]
+    one = begun(tmp_path, chain, fresh=True)
+    publics = one.publics(START, 40)[1]
     for now_ns in range(START, START + 300 * S, S // 2):
         one.look(now_ns)
         live = set(TIMES.live(now_ns))
@@ -75,21 +67,21 @@ def test_slots_follow_each_other(tmp_path: Path) -> None:
             assert secret.public_key().public_bytes_raw() == pair.public
 
 
-def test_intact_pairs_go_on(tmp_path: Path) -> None:
+def test_intact_pairs_go_on(tmp_path: Path, chain: ChainFile) -> None:
     """After a kill -9 of everything: the same keys with the same replay sets."""
-    disk = Disk()
-    one = begun(tmp_path, disk, fresh=True)
+    one = begun(tmp_path, chain, fresh=True)
     one.pairs[1000].lines[3, 3] = 9
-    again = begun(tmp_path, disk, START + S)
+    again = begun(tmp_path, chain, START + S)
     assert slots(again, START + S) == [999, 1000, 1001]
     assert again.pairs[1000].lines[3, 3] == 9
 
 
 @pytest.mark.parametrize("damage", ["gone", "another boot", "wiped", "burn"])
-def test_without_an_intact_pair_a_slot_is_over(tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_intact_pair_a_slot_is_over(
+    tmp_path: Path, chain: ChainFile, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reboot, a restored snapshot, a file that is gone: nothing whose early grace has begun is accepted."""
-    disk = Disk()
-    one = begun(tmp_path, disk, fresh=True)
+    one = begun(tmp_path, chain, fresh=True)
     if damage == "gone":
         for path in pair_files(tmp_path):
             path.unlink()
@@ -98,7 +90,7 @@ def test_without_an_intact_pair_a_slot_is_over(tmp_path: Path, damage: str, monk
             pair.wipe_key()
     elif damage == "another boot":
         monkeypatch.setattr("fastmix.control.rotation.boot_id", lambda: bytes(16))
-    again = begun(tmp_path, disk, START, burn=damage == "burn")
+    again = begun(tmp_path, chain, START, burn=damage == "burn")
     monkeypatch.undo()
     assert slots(again, START) == [], "1001 was made already, and the chain is past it"
     later = START + 14 * S
@@ -106,25 +98,12 @@ def test_without_an_intact_pair_a_slot_is_over(tmp_path: Path, damage: str, monk
     assert slots(again, later) == [1002]
 
 
-POINTS = ["taken", "named", "removed"]
+class Killed(BaseException):
+    """The process ends here."""
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_a_kill_at_each_point(tmp_path: Path, point: str) -> None:
-    """Control is killed in the middle; the next one has every live slot, and what was taken and not yet in its pair is lost."""
-    state, clock, path = tmp_path / "state", tmp_path / "clock", tmp_path / "chain"
-    state.mkdir()
-
-    def run(until_ns: int, passed: Callable[[str], object] = len) -> None:
-        chain = ChainFile.open(path) or ChainFile.create(path, 0)
-        one = Rotation(state, TIMES, 1000, chain, passed)
-        one.begin(START, fresh=chain.slot == 0)
-        for now_ns in range(START, until_ns, S):
-            clock.write_text(str(now_ns))
-            one.look(now_ns)
-        chain.close()
-
-    run(START + 2 * S)
+def killed_at(path: Path, point: str, act: Callable[[Callable[[str], object]], None]) -> None:
+    """Does it in a child, which is killed when it comes to that point."""
     child = os.fork()
     if child == 0:
 
@@ -133,26 +112,85 @@ def test_a_kill_at_each_point(tmp_path: Path, point: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
-            run(START + 60 * S, die)
+            act(die)
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    chain = ChainFile.open(path)
-    assert chain is not None
-    one = Rotation(state, TIMES, 1000, chain)
+
+
+@pytest.mark.parametrize("point", ["filled", "taken", "named", "removed"])
+def test_a_kill_at_each_point_costs_no_slot(tmp_path: Path, point: str) -> None:
+    """Control is killed in the middle of a rotation; the next one has every live slot, with the key that was foretold."""
+    state, clock, path = tmp_path / "state", tmp_path / "clock", tmp_path / "chain"
+    state.mkdir()
+    first = ChainFile.create(path, 999)
+    publics = {999 + at: row.tobytes() for at, row in enumerate(first.publics(20))}
+    first.close()
+
+    def run(until_ns: int, passed: Callable[[str], object] = len, *, fresh: bool = False) -> None:
+        found = ChainFile.open(path)
+        assert found is not None
+        one = Rotation(state, TIMES, 1000, found, passed)
+        one.begin(START, fresh=fresh)
+        for now_ns in range(START, until_ns, S):
+            clock.write_text(str(now_ns))
+            one.look(now_ns)
+        found.close()
+
+    run(START + 2 * S, fresh=True)
+    killed_at(path, point, lambda die: run(START + 60 * S, die))
+    found = ChainFile.open(path)
+    assert found is not None
+    one = Rotation(state, TIMES, 1000, found)
     killed_ns = int(clock.read_text())
     one.begin(killed_ns)
-    for now_ns in (killed_ns, killed_ns + 2 * S, killed_ns + 30 * S):
+    for now_ns in range(killed_ns, killed_ns + 60 * S, 2 * S):
         one.look(now_ns)
-        lost = {1001} if point == "taken" else set()
-        assert set(TIMES.live(now_ns)) - set(slots(one, now_ns)) <= lost
+        assert set(TIMES.live(now_ns)) <= set(slots(one, now_ns))
+        assert all(pair.public == publics[slot] for slot, pair in one.pairs.items())
     assert not [path for path in pair_files(state) if path.name.startswith(".")]
 
 
-def test_no_room_for_the_next_pair(tmp_path: Path) -> None:
+def test_a_chain_that_was_put_back_gives_no_key_again(tmp_path: Path, chain: ChainFile) -> None:
+    """A pair of a slot that the chain has still to come to was used with what is now elsewhere: it is wiped."""
+    begun(tmp_path, chain, fresh=True)
+    chain.start_over(1000)
+    again = begun(tmp_path, chain, START)
+    assert slots(again, START) == [999, 1001], "1000 has opened, and its pair is of another chain"
+
+
+def test_a_renewed_chain_begins_two_slots_on(tmp_path: Path, chain: ChainFile) -> None:
+    """What the descriptor of before lists for now and the next slot stays as it is; from then on all is new."""
+    now_ns = START - 2 * S
+    one = begun(tmp_path, chain, now_ns, fresh=True)
+    before = one.publics(now_ns, 20)[1]
+    assert one.renew(now_ns) == 1002
+    assert [start for start, _ in chain.starts] == [1001, 1002]
+    again = begun(tmp_path, chain, START - S)  # as after a kill of control
+    after = again.publics(START - S, 20)[1]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True] * 3 + [False] * 17
+    for now_ns in range(START, START + 60 * S, S):
+        again.look(now_ns)
+        assert set(TIMES.live(now_ns)) <= set(slots(again, now_ns))
+        assert all(pair.public == after[slot - 999] for slot, pair in again.pairs.items())
+    assert len(chain.starts) == 1
+
+
+def test_as_many_chains_as_there_may_be(tmp_path: Path, chain: ChainFile) -> None:
+    """Then the last one goes on."""
+    one = begun(tmp_path, chain, fresh=True)
+    for first in range(1010, 1150, 10):
+        one.renew_from(first)
+    assert [start for start, _ in chain.starts] == [1002, *range(1010, 1080, 10)]
+    publics = one.publics(START, 200)[1]
+    for now_ns in range(START, START + 1000 * S, 5 * S):
+        one.look(now_ns)
+        assert all(pair.public == publics[slot - 999] for slot, pair in one.pairs.items())
+
+
+def test_no_room_for_the_next_pair(tmp_path: Path, chain: ChainFile) -> None:
     """The old ones go on, nothing is half made, and when there is room the slot has its key."""
-    disk = Disk()
-    one = begun(tmp_path, disk, fresh=True)
+    one = begun(tmp_path, chain, fresh=True)
     one.capacity = 1 << 50
     later = START + 10 * S
     with pytest.raises(ResourceExhausted):
@@ -164,21 +202,64 @@ def test_no_room_for_the_next_pair(tmp_path: Path) -> None:
     assert slots(one, later) == [1000, 1001, 1002]
 
 
-def test_a_burn(tmp_path: Path) -> None:
-    one = begun(tmp_path, Disk(), fresh=True)
-    held = open_pair(pair_path(tmp_path, pair_id(one.chain.id, 1000)))
-    one.burn(START)
+def test_a_burn_begins_again_at_once(tmp_path: Path, chain: ChainFile) -> None:
+    """Nothing of before is left, and the slots that are live have new keys."""
+    one = begun(tmp_path, chain, fresh=True)
+    held = {slot: open_pair(pair.path or tmp_path) for slot, pair in one.pairs.items()}
+    before = {slot: pair.public for slot, pair in one.pairs.items()}
+    one.start_over(START)
+    one.burn()
     assert slots(one, START) == []
-    assert not held.secret.any()
+    assert not any(pair.secret.any() for pair in held.values())
     assert not pair_files(tmp_path)
-    one.look(START + 14 * S)
-    assert slots(one, START + 14 * S) == [1002]
+    one.look(START)
+    assert slots(one, START) == [999, 1000, 1001]
+    assert not {pair.public for pair in one.pairs.values()} & set(before.values())
 
 
-def test_after_a_long_sleep(tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", ["anew", "removed"])
+def test_a_kill_while_everything_burns(tmp_path: Path, point: str) -> None:
+    """The next start burns what is left: no key of before is used again."""
+    state, path = tmp_path / "state", tmp_path / "chain"
+    state.mkdir()
+    first = ChainFile.create(path, 999)
+    before = {row.tobytes() for row in first.publics(20)}
+    first.close()
+
+    def run(passed: Callable[[str], object]) -> None:
+        found = ChainFile.open(path)
+        assert found is not None
+        one = Rotation(state, TIMES, 1000, found, passed)
+        one.begin(START, fresh=True)
+        one.look(START)
+        one.start_over(START)
+        one.burn()
+
+    killed_at(path, point, run)
+    found = ChainFile.open(path)
+    assert found is not None
+    one = Rotation(state, TIMES, 1000, found)
+    one.begin(START)
+    for now_ns in range(START, START + 40 * S, S):
+        one.look(now_ns)
+        assert not before & {pair.public for pair in one.pairs.values()}
+    assert set(TIMES.live(START + 40 * S)) <= set(slots(one, START + 39 * S))
+
+
+def test_after_a_long_sleep(tmp_path: Path, chain: ChainFile) -> None:
     """A machine that slept for a day does not make the keys of the day."""
-    one = begun(tmp_path, Disk(), fresh=True)
+    one = begun(tmp_path, chain, fresh=True)
     day = START + 86_400 * S
     one.look(day)
     assert slots(one, day) == [*TIMES.live(day), TIMES.live(day)[-1] + 1]
     assert len(pair_files(tmp_path)) == 3
+
+
+def test_after_years(tmp_path: Path, chain: ChainFile) -> None:
+    """Further than a chain goes at once: a fresh one."""
+    before = chain.id
+    years = START + 1_000_000_000 * S
+    one = begun(tmp_path, chain, years)
+    one.look(later := years + 10 * S)
+    assert set(TIMES.live(later)) & set(slots(one, later))
+    assert chain.id != before

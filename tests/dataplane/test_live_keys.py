@@ -19,6 +19,7 @@ from fastmix.seam.pair import (
     Pair,
     PairName,
     create_pair,
+    known_secret,
     open_pair,
     pair_files,
     pair_path,
@@ -169,7 +170,7 @@ def test_no_thread_uses_a_key_that_is_wiped(workers: int) -> None:
 
 
 def write_three(state_dir: Path) -> Pair:
-    return create_pair(state_dir, name_of(3), 1000, lambda into: np.copyto(into, np.frombuffer(SECRETS[3], np.uint8)))
+    return create_pair(state_dir, name_of(3), 1000, known_secret(SECRETS[3]))
 
 
 def test_a_pair_file(tmp_path: Path) -> None:
@@ -224,12 +225,12 @@ def test_a_pair_that_is_cut_off_is_not_used(tmp_path: Path, size: int) -> None:
 def test_no_room_for_a_pair(tmp_path: Path) -> None:
     """Nothing half-written, not even a name."""
     with pytest.raises(ResourceExhausted, match="lower replay_capacity"):
-        create_pair(tmp_path, name_of(3), 1 << 50, lambda into: into.fill(1))
+        create_pair(tmp_path, name_of(3), 1 << 50, known_secret(bytes([1] * 32)))
     assert not pair_files(tmp_path)
 
 
 def test_a_secret_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
-    def fail(into: np.ndarray) -> None:
+    def fail(into: np.ndarray, complete: object) -> None:
         into[:] = 1
         raise RuntimeError("no more keys")
 

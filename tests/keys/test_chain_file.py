@@ -11,6 +11,7 @@ import pytest
 from fastmix.errors import ConfigError, CryptoError, KeyStoreError, ResourceExhausted
 from fastmix.keys._chain import Chain, LockedBytes
 from fastmix.keys.chainfile import (
+    CHAINS_MAX,
     PLACE_STRIDE,
     PLACES_SIZE,
     STATE_SIZE,
@@ -90,7 +91,7 @@ def test_the_state_is_durable_before_the_secret_is_out(path: Path) -> None:
 
 def test_a_stolen_state_is_worth_nothing_once_advanced(path: Path) -> None:
     file = ChainFile.create(path, 7)
-    for advance in (taken, lambda file: file.skip_to(20), lambda file: file.renew(30)):
+    for advance in (taken, lambda file: file.skip_to(20), lambda file: file.renew(30), lambda file: file.start_over(9)):
         stolen, keys = path.read_bytes(), keys_at(path)
         advance(file)
         assert not set(keys) & set(keys_at(path)), "both places are overwritten"
@@ -120,12 +121,6 @@ def test_no_slot_is_given_twice(path: Path) -> None:
         file.renew(8)
     with pytest.raises(ValueError, match="into has 31 bytes"):
         file.take(memoryview(bytearray(31)))
-    old = file.id
-    file.renew(11)
-    assert file.slot == 11
-    assert file.id != old
-    file.close()
-    assert reopened(path).slot == 11
 
 
 class Killed(BaseException):
@@ -296,16 +291,67 @@ def test_files_that_others_can_read_are_refused(path: Path, which: Callable[[Pat
         ChainFile.open(path)
 
 
-def test_a_burnt_chain_is_gone(path: Path) -> None:
+def test_a_chain_that_starts_over_leaves_nothing(path: Path) -> None:
     file = ChainFile.create(path, 7)
-    stolen, keys = path.read_bytes(), keys_at(path)
-    file.burn()
-    assert not path.exists()
+    file.renew(20)
+    stolen, keys, publics = path.read_bytes(), keys_at(path), file.publics(30)
+    file.start_over(5)
     assert not set(keys) & set(keys_at(path))
+    assert (file.slot, len(file.starts)) == (5, 1)
+    assert not {row.tobytes() for row in publics} & {row.tobytes() for row in file.publics(40)}
+    file.close()
     path.write_bytes(stolen)
-    path.chmod(0o600)
     with pytest.raises(CryptoError):
         ChainFile.open(path)
+
+
+def test_a_renewed_chain_follows_in_time(path: Path) -> None:
+    """Slots before its first have the keys that they had, also for who opens it; then the old chain is gone."""
+    file = ChainFile.create(path, 7)
+    old, publics = file.id, file.publics(12)
+    file.renew(10)
+    file.renew(14)
+    file.close()
+    file = reopened(path)
+    assert [start for start, _ in file.starts] == [7, 10, 14]
+    found = file.publics(12)
+    assert (found[:3] == publics[:3]).all()
+    assert not (found[3:] == publics[3:]).all(axis=1).any()
+    for at in range(12):
+        file.close()
+        file = reopened(path)
+        assert (file.slot, len(file.starts)) == (7 + at, 3 - (at >= 3) - (at >= 7))
+        assert (file.id == old) == (at < 3)
+        assert x25519(taken(file)) == found[at].tobytes()
+
+
+def test_a_skip_goes_over_chains(path: Path) -> None:
+    file = ChainFile.create(path, 7)
+    for first in (10, 14, 12):  # what begins later than the newest is replaced
+        file.renew(first)
+    found = file.publics(12)
+    assert [start for start, _ in file.starts] == [7, 10, 12]
+    file.skip_to(10)
+    assert [start for start, _ in file.starts] == [10, 12]
+    file.skip_to(15)
+    assert (file.publics(4) == found[8:]).all()
+    file.renew(15)
+    assert [start for start, _ in file.starts] == [15]
+    assert not (file.publics(4) == found[8:]).all(axis=1).any()
+    assert path.stat().st_size == STATE_SIZE
+
+
+def test_a_file_has_room_for_so_many_chains(path: Path) -> None:
+    file = ChainFile.create(path, 0)
+    for first in range(1, CHAINS_MAX):
+        file.renew(10 * first)
+    with pytest.raises(ValueError, match="8 chains are waiting already"):
+        file.renew(1000)
+    file.close()
+    for size in (STATE_SIZE, path.stat().st_size - 1):
+        assert f"has {size} bytes, not" in damaged(path, lambda good, size=size: good[:size])
+    assert "is damaged" in damaged(path, lambda good: good[:20] + b"\xff" + good[21:])
+    assert len(reopened(path).starts) == CHAINS_MAX
 
 
 def test_closing_wipes_the_memory(path: Path) -> None:
