@@ -1,7 +1,7 @@
 """Other bytes for one `kx_public`: all with which X25519 gives the same secret, in plain Python.
 
-X25519's scalars are multiples of 8 and it ignores bit 255 (RFC 7748 section 5), so P plus a point of order 1, 2, 4 or 8, each with
-that bit clear or set, are sixteen encodings of one secret: the packet's own and fifteen *siblings*. Points are (u, v) on
+X25519's scalars are multiples of 8 and it ignores bit 255 (RFC 7748 section 5), so P plus a point of order 1, 2, 4 or 8, each
+with that bit clear or set, are sixteen encodings of one secret: the packet's own and fifteen *siblings*. Points are (u, v) on
 v^2 = u^3 + A u^2 + u, None is the neutral element; the eight of low order are multiples of one of order 8.
 """
 
@@ -69,8 +69,8 @@ def siblings_of(kx_public: bytes) -> list[bytes]:
 
 
 def low_order_encodings() -> list[bytes]:
-    """Every 32 bytes with which X25519 gives zero, whatever the scalar: u of 0, 1 and -1 (the twist's) and of both points of order
-    8; that, plus p where it fits; and all of these with bit 255 set."""
+    """Every 32 bytes with which X25519 gives zero, whatever the scalar: u of 0, 1 and -1 (the twist's) and of both points of
+    order 8; that, plus p where it fits; and all of these with bit 255 set."""
     of_order_8 = {point[0] for point in LOW_ORDER if point is not None} - {0, 1}
     clear = [0, 1, P - 1, *sorted(of_order_8), P, P + 1]
     return [u.to_bytes(32, "little") for u in (*clear, *(u | TOP_BIT for u in clear))]
