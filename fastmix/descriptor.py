@@ -6,6 +6,7 @@ The object has `node` (its number), `identity`, `slot_ns`, `early_ns`, `late_ns`
 `publics`, the X25519 keys of the slots from the first on, in hex.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from fastmix.keys.slots import SlotTimes
 
 CONTEXT = b"fastmix descriptor 1\0"
 SIZE_MAX = 4 << 20
+NOBODY = hashlib.blake2b(b"nobody", digest_size=31, person=b"fastmix-nobody").digest() + b"\x3f"
+"""An X25519 public key whose secret nobody has: in a list's place of a slot that has no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ class Descriptor:
     valid_until_ns: int
 
     def public(self, slot: int) -> bytes | None:
-        """The key of a slot; None where it is not listed."""
+        """The key of a slot; None where there is none."""
         at = slot - self.first_slot
-        return self.publics[at] if 0 <= at < len(self.publics) else None
+        return self.publics[at] if 0 <= at < len(self.publics) and self.publics[at] != NOBODY else None
 
 
 def identity_public(seed: bytes) -> bytes:

@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastmix.client.draw import Draw
+from fastmix.client.node_keys import SlotKeys
+from fastmix.client.session import Event, Session
+from fastmix.client.wire import Wire
 from fastmix.config import MixingConfig
 from fastmix.control.duties import counter_word, metrics_of
 from fastmix.control.fixed_pair import fixed_name
+from fastmix.control.rotation import Rotation
 from fastmix.control.snapshot import SnapshotKey, publish_keys, publish_snapshot
 from fastmix.dataplane.entropy import Entropy
 from fastmix.dataplane.plane import DataPlane
+from fastmix.descriptor import Descriptor, write_descriptor
+from fastmix.files.durations import duration_ns
+from fastmix.keys.chainfile import ChainFile
+from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.links.static import LinkRoot, derive_link_root
 from fastmix.network import End, Network
 from fastmix.packet.geometry import COUNTER_END
@@ -24,13 +33,19 @@ from fastmix.process.mixing import mixing_blob, tick_of
 from fastmix.seam.address import address_pair, pack_address
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.memory import Region, arena_sections, ask_mixing, create_memory, page_sections, secret_sections, set_mixing
-from fastmix.seam.pair import Pair, PairName, memory_pair
+from fastmix.seam.pair import Pair, PairName, memory_pair, open_pair, pair_path
 from fastmix.status import Metrics
 from fastmix.udp._rings import MemoryIo
 
 Place = tuple[str, int]
 Receiver = Callable[[int, bytes], Iterable[tuple[Place, bytes]]]
 """(now_ns, datagram) -> datagrams to send at once: a client of a network in memory."""
+
+
+UNIX_NS = 1_800_000_000 * 1_000_000_000
+"""Unix time when a virtual clock shows 0."""
+CONTROL_NS, CLIENT_NS = 100_000_000, 5_000_000
+"""Between two looks after keys, and between two ticks of a client."""
 
 
 def roots_of(plan: NetworkPlan, me: End) -> list[LinkRoot]:
@@ -40,17 +55,59 @@ def roots_of(plan: NetworkPlan, me: End) -> list[LinkRoot]:
     return [derive_link_root(network, link, me, secrets[link]) for link in network.links_of(me)]
 
 
+class MemoryKeys:
+    """The keys of a node in a network whose keys rotate: what control does for a real one, on the virtual clock.
+
+    The plan must be written: pairs, chain and descriptors are files beside it.
+    """
+
+    def __init__(self, plan: NetworkPlan, number: int, policy: KeyRotationPolicy, capacity: int, now_ns: int) -> None:
+        self._plan, self.number, self.policy = plan, number, policy
+        self.state_dir = plan.network.path.parent / f"state-{number}"
+        self.state_dir.mkdir(mode=0o700)
+        chain = ChainFile.create(self.state_dir / "chain", policy.times.live(UNIX_NS + now_ns)[0])
+        self.rotation = Rotation(self.state_dir, policy.times, capacity, chain)
+        self.published: list[SnapshotKey] = []
+
+    def begin(self, now_ns: int) -> list[SnapshotKey]:
+        """The first keys, and the first descriptor."""
+        self.rotation.begin(UNIX_NS + now_ns, fresh=True)
+        self.rotation.look(UNIX_NS + now_ns)
+        self.describe(now_ns)
+        self.published = self.rotation.keys(UNIX_NS + now_ns, now_ns)
+        return self.published
+
+    def describe(self, now_ns: int) -> None:
+        """Publishes a descriptor for an interval and what is beyond it."""
+        first, publics = self.rotation.publics(UNIX_NS + now_ns, self.policy.horizon)
+        self._described_ns, until_ns = now_ns, UNIX_NS + now_ns + duration_ns(self.policy.interval + self.policy.overlap_period)
+        path = self._plan.network.path.parent / self._plan.network.node(self.number).descriptor
+        descriptor = Descriptor(self.number, self.policy.times, first, tuple(publics), until_ns)
+        write_descriptor(path, descriptor, self._plan.secrets[self.number])
+
+    def look(self, node: "MemoryNode", now_ns: int) -> None:
+        """Makes and publishes what is due."""
+        self.rotation.look(UNIX_NS + now_ns)
+        keys = self.rotation.keys(UNIX_NS + now_ns, now_ns)
+        adopted = int(node.page["process"]["adopted"][0]) == int(node.snapshot["snapshot"]["generation"][0])
+        if adopted and [key.id for key in keys] != [key.id for key in self.published]:
+            node.publish(keys)
+            self.published = keys
+        if now_ns - self._described_ns >= duration_ns(self.policy.interval):
+            self.describe(now_ns)
+
+
 class MemoryNode:
     """One data plane between rings. Everything but sockets, processes and disk is the node's own.
 
     `ios`: the rings of each worker; what leaves, leaves through `io`, the first's. Workers get no threads here: `step` lets each
-    of them receive in turn.
+    of them receive in turn. `keys`: for a network whose keys rotate; else the node's key has no end.
     """
 
     def __init__(
         self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096,
         replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16, client_rate: int = 0,
-        workers: int = 1, strict_kx: bool = False,
+        workers: int = 1, strict_kx: bool = False, keys: MemoryKeys | None = None, now_ns: int = 0,
     ) -> None:  # fmt: skip
         network = plan.network
         self.number, self.address = number, network.node(number).address
@@ -61,9 +118,12 @@ class MemoryNode:
         self.snapshot = _region("secret", secret_sections())
         roots = roots_of(plan, number)
         self.pairs: dict[bytes, Pair] = {}
-        name = fixed_name(network.node(number).sphinx_public)
-        self.pairs[name.id] = memory_pair(name, replay_capacity, plan.secrets[number], hashlib.sha256(seed).digest())
-        publish_snapshot(self.snapshot, network, [SnapshotKey(name.id)], roots, pool_slots, client_rate=client_rate)
+        self.keys = keys
+        if keys is None:
+            name = fixed_name(network.node(number).sphinx_public)
+            self.pairs[name.id] = memory_pair(name, replay_capacity, plan.secrets[number], hashlib.sha256(seed).digest())
+        begin_with = [SnapshotKey(name.id)] if keys is None else keys.begin(now_ns)
+        publish_snapshot(self.snapshot, network, begin_with, roots, pool_slots, client_rate=client_rate)
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
         set_mixing(self.page, mixing_blob(mixing, network, number))
         self._made_with = network, seed, batch, strict_kx
@@ -86,6 +146,8 @@ class MemoryNode:
 
     def open_pair(self, pair_id: bytes) -> Pair:
         """The pair of that id; `FileNotFoundError` where there is none."""
+        if self.keys is not None:
+            return open_pair(pair_path(self.keys.state_dir, pair_id))
         if pair_id not in self.pairs:
             raise FileNotFoundError(pair_id.hex())
         return self.pairs[pair_id]
@@ -112,11 +174,38 @@ class MemoryNode:
         return metrics_of(self.page)
 
 
+class MemoryClient:
+    """A client of a network in memory: its session, and its links between rings. Made by `MemoryNetwork.join`.
+
+    `events`: what became of its messages. Its wall clock is wrong by `skew_ns`.
+    """
+
+    def __init__(self, network: "MemoryNetwork", peer_id: bytes, place: Place, skew_ns: int, send_rate: float) -> None:
+        plan = network.plan
+        draw = Draw(random.Random(network.random.random()).randbytes)
+        keys = SlotKeys(plan.network, lambda: UNIX_NS + network.now_ns + skew_ns) if plan.network.rotates else None
+        self.session = Session(plan.network, peer_id, plan.secrets[peer_id], send_rate=send_rate, draw=draw, keys=keys)
+        self.wire = Wire(plan.network, peer_id, self.session.counters, self.session.keys)
+        self.io = MemoryIo(1 << 14, plan.network.geometry.frame_size + 64)
+        self.place, self.due_ns = place, network.now_ns
+        self.events: list[Event] = []
+
+    def step(self, now_ns: int) -> list[tuple[Place, bytes]]:
+        """A tick: takes what has come; what leaves, with its address."""
+        self.due_ns = now_ns + CLIENT_NS
+        while (packets := self.wire.receive(self.io)) is not None:
+            self.session.arrive(now_ns / 1e9, packets)
+        self.wire.send(self.io, self.session.leave(now_ns / 1e9))
+        self.events += self.session.events()
+        return [(address_pair(to), datagram) for to, datagram in self.io.pop_sent()]
+
+
 @dataclass
 class MemoryNetwork:
-    """Nodes of a plan and whoever listens at other addresses, under one virtual clock.
+    """Nodes of a plan, its clients, and whoever listens at other addresses, under one virtual clock.
 
     `seed` decides latency (0.5 to 1.5 ms) and every order. `digest` names all datagrams that ever moved, with their times.
+    `policy`: of a network whose keys rotate.
     """
 
     plan: NetworkPlan
@@ -124,19 +213,39 @@ class MemoryNetwork:
     mixing: MixingConfig = field(default_factory=MixingConfig)
     now_ns: int = 1_000_000_000
     node_options: dict[str, Any] = field(default_factory=dict)
+    policy: KeyRotationPolicy = field(default_factory=KeyRotationPolicy)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.clients: dict[Place, MemoryClient] = {}
+        self._control_ns = self.now_ns
         self.events: list[tuple[int, int, Place, Place, bytes]] = []
         self.receivers: dict[Place, Receiver] = {}
         self.moved = 0
         self._hash = hashlib.sha256()
         self.nodes = {
             node.address: MemoryNode(
-                self.plan, node.number, seed=self.random.randbytes(32), mixing=self.mixing, **self.node_options
+                self.plan,
+                node.number,
+                seed=self.random.randbytes(32),
+                mixing=self.mixing,
+                now_ns=self.now_ns,
+                keys=self._keys(node.number),
+                **self.node_options,
             )
             for node in self.plan.network.nodes
         }
+
+    def _keys(self, number: int) -> MemoryKeys | None:
+        if not self.plan.network.rotates:
+            return None
+        capacity = self.node_options.get("replay_capacity", 200_000)
+        return MemoryKeys(self.plan, number, self.policy, capacity, self.now_ns)
+
+    def join(self, peer_id: bytes, place: Place, *, skew_ns: int = 0, send_rate: float = 50.0) -> MemoryClient:
+        """A client of the plan, which must be written, at an address; it sends from now on."""
+        client = self.clients[place] = MemoryClient(self, peer_id, place, skew_ns, send_rate)
+        return client
 
     @property
     def digest(self) -> str:
@@ -161,14 +270,23 @@ class MemoryNetwork:
         """Moves the clock: arrivals in order, and each node when its mixer is due."""
         while True:
             due_ns = {place: node.plane.next_due_ns(self.now_ns) for place, node in self.nodes.items()}
-            next_ns = min([*due_ns.values(), self.events[0][0] if self.events else until_ns])
+            due_ns |= {place: client.due_ns for place, client in self.clients.items()}
+            next_ns = min([*due_ns.values(), self._control_ns, self.events[0][0] if self.events else until_ns])
             self.now_ns = max(self.now_ns, min(next_ns, until_ns))
             if next_ns >= until_ns:
                 return
+            self._look_after_keys()
             active = {place for place, due in due_ns.items() if due <= self.now_ns} | self._arrive()
             for place in sorted(active):
-                for to, datagram in self.nodes[place].step(self.now_ns):
+                for to, datagram in (self.nodes.get(place) or self.clients[place]).step(self.now_ns):
                     self.send(place, to, datagram)
+
+    def _look_after_keys(self) -> None:
+        if self.now_ns >= self._control_ns:
+            self._control_ns = self.now_ns + CONTROL_NS
+            for node in self.nodes.values():
+                if node.keys is not None:
+                    node.keys.look(node, self.now_ns)
 
     def _arrive(self) -> set[Place]:
         """Delivers what has arrived by now; the nodes that got something."""
@@ -179,6 +297,8 @@ class MemoryNetwork:
             if to in self.nodes:
                 self.nodes[to].io.push(datagram, pack_address(*source))
                 reached.add(to)
+            elif to in self.clients:
+                self.clients[to].io.push(datagram, pack_address(*source))
             elif to in self.receivers:
                 for onward, answer in self.receivers[to](self.now_ns, datagram):
                     self.send(to, onward, answer)

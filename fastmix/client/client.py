@@ -151,7 +151,8 @@ class Client:
         """Sends a message of at most 1 MiB and waits until all of it is acknowledged.
 
         With `reply` or a number of `surbs` it can be answered; answers come out of `receive`, with `in_reply_to` set to the id of
-        this message. `BatchTimeout` after `timeout` seconds, `ValueError` for too much data or too many SURBs.
+        this message. `BatchTimeout` after `timeout` seconds, `ValueError` for too much data or too many SURBs, `NetworkFailure`
+        where nodes on all routes have published no keys for now; messages under way then wait until `timeout`.
         """
         return await self._sent(self._begin(to, data, timeout, surbs or (REPLY_SURBS if reply else 0), class_), data, timeout)
 
@@ -193,7 +194,9 @@ class Client:
         try:
             message = await asyncio.wait_for(answer, timeout)
         except TimeoutError:
-            raise BatchTimeout(f"a message of {len(data)} bytes was not answered within {timeout:g} s") from None
+            why = self._session.why_waiting(to)
+            text = f"a message of {len(data)} bytes was not answered within {timeout:g} s"
+            raise BatchTimeout(f"{text}: {why}" if why else text) from None
         finally:
             self._session.cancel(message_id)
             del self._asking[message_id]
@@ -271,7 +274,8 @@ class Client:
         if sending is None or sending.done():
             return
         if isinstance(event, TimedOut):
-            sending.set_exception(BatchTimeout(f"{event.n_acknowledged} of {event.n_fragments} fragments arrived{self._hint()}"))
+            hint = f"; {event.why}" if event.why else self._hint()
+            sending.set_exception(BatchTimeout(f"{event.n_acknowledged} of {event.n_fragments} fragments arrived{hint}"))
         else:
             sending.set_result(event)
 

@@ -46,6 +46,11 @@ class Draw:
         """Uniform over (0, 1), 53 bits."""
         return ((int.from_bytes(self._entropy(8), "little") >> 11) + 0.5) * 2.0**-53
 
+    def fractions(self, n: int) -> npt.NDArray[np.float64]:
+        """n numbers, uniform over [0, 1), 53 bits; f64[n]."""
+        words = np.frombuffer(self._entropy(8 * n), "<u8") >> np.uint64(11)
+        return words.astype(np.float64) * 2.0**-53
+
     def poisson(self, mean: float) -> int:
         """A Poisson count, by inversion of steps of a mean of at most 16."""
         total = 0

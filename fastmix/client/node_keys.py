@@ -1,8 +1,8 @@
 """Which keys packets are built for: one of each node without an end, or those of the slot that the clock says."""
 
-import os
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,24 +14,35 @@ from fastmix.descriptor import Descriptor, read_descriptor
 from fastmix.errors import ConfigError, FastmixError
 from fastmix.network import Network
 
+log = logging.getLogger(__name__)
 Publics = npt.NDArray[np.uint8]
+Slots = npt.NDArray[np.int64]
 REREAD_NS = 1_000_000_000
 """Between two looks whether a node has published anew."""
 
 
 class NodeKeys(Protocol):
-    """The Sphinx keys of all nodes."""
+    """The Sphinx keys of all nodes, at the moment of the last `look`."""
 
-    def slot(self, draw: Draw) -> int:
-        """The slot that packets are built for now."""
+    def look(self) -> None:
+        """Takes in what has been published, and what the clock shows."""
+        ...
+
+    def slots(self, draw: Draw, n: int) -> Slots:
+        """The slots that n packets are built for, each drawn by itself; i64[n]."""
         ...
 
     def surb_slot(self) -> int:
-        """The slot that SURBs are built for now."""
+        """The slot that SURBs are built for."""
         ...
 
     def publics(self, slot: int) -> Publics:
-        """Keys by node number; u8[numbers, 32]."""
+        """Keys by node number; u8[numbers, 32], zeros where a node has none."""
+        ...
+
+    @property
+    def lacking(self) -> Mapping[int, str]:
+        """Nodes that no packet can be built for, and why."""
         ...
 
     def accepts(self, slot: int) -> bool:
@@ -48,10 +59,14 @@ class FixedKeys:
     """Keys without an end, as the network file has them. Their slot is 0."""
 
     network: Network
+    lacking: Mapping[int, str] = field(default_factory=dict, init=False)
 
-    def slot(self, draw: Draw) -> int:
-        """0."""
-        return 0
+    def look(self) -> None:
+        """They do not change."""
+
+    def slots(self, draw: Draw, n: int) -> Slots:
+        """Zeros."""
+        return np.zeros(n, np.int64)
 
     def surb_slot(self) -> int:
         """0."""
@@ -72,24 +87,44 @@ class FixedKeys:
 
 @dataclass
 class SlotKeys:
-    """Keys of slots, as the nodes' descriptors have them; read again once a second at most, where a file has changed."""
+    """Keys of slots, as the nodes' descriptors have them; read again once a second at most, where a file has changed.
+
+    A packet's slot is that of the clock less U(0, late / 2), drawn for each packet by itself: so nobody sees where a client's
+    clock stands, nor which packets of a tick are of one kind. Nodes whose descriptor has run out are `lacking`: routes go around
+    them.
+    """
 
     network: Network
     wall: Callable[[], int] = time.time_ns
+    lacking: dict[int, str] = field(default_factory=dict)
     _descriptors: dict[int, Descriptor] = field(default_factory=dict)
     _read: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _cached: tuple[int, Publics] | None = None
+    _refused: dict[int, str] = field(default_factory=dict)
+    _publics: dict[int, Publics] = field(default_factory=dict)
     _looked_ns: int = 0
 
     def __post_init__(self) -> None:
+        self._now_ns = self._looked_ns = self.wall()
         for node in self.network.nodes:
-            self._reread(node.number, self.wall())
+            self._reread(node.number)
         all_times = {descriptor.times for descriptor in self._descriptors.values()}
         if len(all_times) > 1:
             raise ConfigError(f"{self.network.path}: its nodes have slots of different lengths: give all the same [keys]")
         (self.times,) = all_times
+        self.look()
 
-    def _reread(self, number: int, now_ns: int) -> None:
+    def look(self) -> None:
+        """Reads the clock, and once a second the files. A descriptor that cannot be read now stays as it was; it is said why."""
+        self._now_ns = self.wall()
+        if abs(self._now_ns - self._looked_ns) >= REREAD_NS:
+            self._looked_ns = self._now_ns
+            for node in self.network.nodes:
+                self._try_reread(node.number)
+        wanted = range(self.times.number(self._now_ns - self.times.late_ns // 2), self.times.number(self._now_ns) + 1)
+        if wanted != range(min(self._publics, default=0), max(self._publics, default=-1) + 1):
+            self._choose(wanted)
+
+    def _reread(self, number: int) -> None:
         node = self.network.node(number)
         path = self.network.path.parent / node.descriptor
         try:
@@ -98,52 +133,71 @@ class SlotKeys:
         except OSError:
             seen = (0, 0)
         if self._read.get(number) != seen or number not in self._descriptors:
-            self._descriptors[number] = read_descriptor(path, number, node.identity, now_ns)
+            self._descriptors[number] = read_descriptor(path, number, node.identity, self._now_ns)
             self._read[number] = seen
-            self._cached = None
+            self._publics.clear()
 
-    def _look(self) -> int:
-        """Unix time. A descriptor that cannot be read now stays as it was."""
-        now_ns = self.wall()
-        if abs(now_ns - self._looked_ns) < REREAD_NS:
-            return now_ns
-        self._looked_ns = now_ns
-        for node in self.network.nodes:
-            try:
-                self._reread(node.number, now_ns)
-            except FastmixError:
-                continue
-        return now_ns
+    def _try_reread(self, number: int) -> None:
+        try:
+            self._reread(number)
+        except FastmixError as error:
+            if self._refused.get(number) != str(error):
+                log.warning("%s; what node %d published before is used on", error, number)
+            self._refused[number] = str(error)
+        else:
+            self._refused.pop(number, None)
 
-    def slot(self, draw: Draw) -> int:
-        """That of the clock less U(0, late / 2): so nobody sees where a client's clock stands."""
-        now_ns = self._look()
-        back_ns = int(draw.below(max(self.times.late_ns // 2_000_000, 1), 1)[0]) * 1_000_000
-        return self.times.number(now_ns - back_ns)
+    def _choose(self, wanted: range) -> None:
+        """The keys of these slots, and the nodes that have none for one of them."""
+        before = self.lacking
+        self.lacking = {number: why for number in self._descriptors if (why := self._why_lacking(number, wanted))}
+        self._publics = {
+            slot: by_number({number: each.public(slot) or bytes(32) for number, each in self._descriptors.items()})
+            for slot in wanted
+        }
+        for number in self.lacking.keys() - before.keys():
+            log.warning("%s; packets go around it", self.lacking[number])
+        for number in before.keys() - self.lacking.keys():
+            log.info("node %d has keys again", number)
+
+    def _why_lacking(self, number: int, wanted: range) -> str:
+        descriptor = self._descriptors[number]
+        path = self.network.path.parent / self.network.node(number).descriptor
+        if descriptor.times != self.times:
+            return f"{path}: node {number} has slots of another length than the others: give all nodes the same [keys]"
+        absent = [slot for slot in wanted if descriptor.public(slot) is None]
+        if not absent:
+            return ""
+        return (
+            f"{path}: node {number} has published no key of slot {absent[0]}, which it is by this machine's clock: see whether "
+            "the node is running, get its descriptor anew, and look at the clock"
+        )
+
+    def slots(self, draw: Draw, n: int) -> Slots:
+        """Those of the clock less U(0, late / 2)."""
+        back_ns = (draw.fractions(n) * (self.times.late_ns // 2)).astype(np.int64)
+        return (self._now_ns - back_ns) // self.times.slot_ns
 
     def surb_slot(self) -> int:
         """That of the clock: a SURB has the longer way."""
-        return self.times.number(self._look())
+        return self.times.number(self._now_ns)
 
     def publics(self, slot: int) -> Publics:
-        """Of all nodes; one that nobody has, where a descriptor does not list the slot: such packets are lost."""
-        if self._cached is None or self._cached[0] != slot:
-            found = {number: each.public(slot) or nobody() for number, each in self._descriptors.items()}
-            self._cached = slot, by_number(found)
-        return self._cached[1]
+        """Of all nodes, for a slot that packets are built for now."""
+        return self._publics[slot]
 
     def accepts(self, slot: int) -> bool:
-        """Those whose key is live."""
-        return slot in self.times.live(self.wall())
+        """Those whose key is live, and those that open within another early grace: the clock of whoever built for them may be
+        ahead by one, as this machine's may be behind by one."""
+        return slot in self._live()
 
     def accepts_byte(self, key_slot: int) -> bool:
-        """Those whose key is live."""
-        return any(self.times.key_slot(slot) == key_slot for slot in self.times.live(self.wall()))
+        """The same."""
+        return any(self.times.key_slot(slot) == key_slot for slot in self._live())
 
-
-def nobody() -> bytes:
-    """A public key without a secret."""
-    return os.urandom(31) + b"\x3f"
+    def _live(self) -> range:
+        now_ns = self.wall()
+        return range(self.times.live(now_ns)[0], self.times.live(now_ns + self.times.early_ns)[-1] + 1)
 
 
 def by_number(publics: dict[int, bytes]) -> Publics:

@@ -6,7 +6,7 @@ The rules are those of docs/wire-format.md, section 9, "Rules of the sender of a
 import heapq
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -224,6 +224,7 @@ class Outbox:
         self._turns: deque[Outgoing] = deque()
         self._timers: list[tuple[float, bytes]] = []
         self._strangers_turn = True
+        self._is_open: Callable[[Address], bool] = lambda _: True
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -257,8 +258,9 @@ class Outbox:
         if len(acks) > ACKS_WAITING:
             acks.popitem(last=False)
 
-    def take(self, n: int, now: float) -> Iterator[Order]:
-        """Up to n packets, which leave now."""
+    def take(self, n: int, now: float, is_open: Callable[[Address], bool] = lambda _: True) -> Iterator[Order]:
+        """Up to n packets, which leave now. What goes to an address that is not open waits."""
+        self._is_open = is_open
         for _ in range(n):
             order = self._next(now)
             if order is None:
@@ -277,10 +279,14 @@ class Outbox:
 
     def _take_own(self, now: float) -> Order | None:
         """Acknowledgements of answers to us first, then messages in turn."""
-        if self._own_acks:
-            return self._own_acks.popitem(last=False)[1]
-        while self._turns:
+        for key, ack in self._own_acks.items():
+            if ack.to is None or self._is_open(ack.to):
+                return self._own_acks.pop(key)
+        for _ in range(len(self._turns)):
             message = self._turns.popleft()
+            if message.to is not None and not self._is_open(message.to):
+                self._turns.append(message)
+                continue
             order = message.take()
             message.in_turn = order is not None
             if order is not None:

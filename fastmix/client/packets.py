@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ class Builder:
         if not n:
             return []
         slot = self._routes.keys.surb_slot()
-        route = self._routes.draw([self._me] * n, [class_] * n, self._draw, slot)
+        route = self._routes.draw([self._me] * n, [class_] * n, self._draw, np.full(n, slot))
         ids = np.frombuffer(self._draw.octets(SURB_ID_SIZE * n), np.uint8).reshape(n, SURB_ID_SIZE)
         kx_publics = self._kx_publics(n, HOPS)
         surbs, keys = sphinx.build_surbs(
@@ -77,7 +78,8 @@ class Builder:
         if n_exit_covers:
             parts.append(self._exit_covers(n_exit_covers))
         if not parts:
-            return self._departures(np.zeros(0, np.uint16), np.zeros((0, self._geometry.packet_size), np.uint8))
+            nothing = np.zeros((0, self._geometry.packet_size), np.uint8)
+            return self._departures(np.zeros(0, np.uint16), nothing, np.zeros(0, np.uint8))
         order = self._draw.permutation(sum(len(part.nodes) for part in parts))
         return Departures(
             np.concatenate([part.nodes for part in parts])[order],
@@ -103,9 +105,9 @@ class Builder:
         return np.frombuffer(text, np.uint8).reshape(len(orders), size)
 
     def _requests(self, orders: list[Order]) -> Departures:
-        slot = self._routes.keys.slot(self._draw)
+        slots = self._routes.keys.slots(self._draw, len(orders))
         to = [order.to for order in orders if order.to is not None]
-        route = self._routes.draw(to, [order.class_ for order in orders], self._draw, slot)
+        route = self._routes.draw(to, [order.class_ for order in orders], self._draw, slots)
         kx_publics = self._kx_publics(len(orders), HOPS)
         packets = sphinx.build_requests(
             self._data(orders),
@@ -117,18 +119,18 @@ class Builder:
             kx_publics=kx_publics,
         )
         self._observe(kx_publics)
-        return self._departures(route.first, packets, slot)
+        return self._departures(route.first, packets, slots)
 
     def _replies(self, orders: list[Order]) -> Departures:
         records = np.frombuffer(b"".join(order.record or b"" for order in orders), np.uint8).reshape(len(orders), -1)
         surbs = np.ascontiguousarray(records[:, SLOT_SIZE:])
         first, packets = sphinx.build_replies(self._data(orders), surbs, geometry=self._geometry)
-        return self._departures(first, packets, records[:, 0].copy())
+        return self._departures(first, packets, records[:, 0])
 
     def _covers(self, n: int) -> Departures:
         """Loops: three mix nodes and back to this client."""
-        slot = self._routes.keys.slot(self._draw)
-        route: Drawn = self._routes.draw([self._me] * n, self._draw.below(self._network.classes, n).tolist(), self._draw, slot)
+        slots = self._routes.keys.slots(self._draw, n)
+        route: Drawn = self._routes.draw([self._me] * n, self._draw.below(self._network.classes, n).tolist(), self._draw, slots)
         kx_publics = self._kx_publics(n, HOPS)
         packets = sphinx.build_covers(
             route.publics,
@@ -139,27 +141,25 @@ class Builder:
             kx_publics=kx_publics,
         )
         self._observe(kx_publics)
-        return self._departures(route.first, packets, slot)
+        return self._departures(route.first, packets, slots)
 
     def _exit_covers(self, n: int) -> Departures:
         """One hop, to the exit, which so learns where this client is."""
-        slot = self._routes.keys.slot(self._draw)
+        slots = self._routes.keys.slots(self._draw, n)
         kx_publics = self._kx_publics(n, 1)
         packets = sphinx.build_covers(
-            np.tile(self._routes.keys.publics(slot)[self._routes.exit], (n, 1, 1)),
+            np.stack([self._routes.keys.publics(slot)[[self._routes.exit]] for slot in slots.tolist()]),
             np.zeros((n, 0), np.uint16),
             geometry=self._geometry,
             entropy=self._draw.seed(),
             kx_publics=kx_publics,
         )
         self._observe(kx_publics)
-        return self._departures(np.full(n, self._me.exit_index, np.uint16), packets, slot)
+        return self._departures(np.full(n, self._me.exit_index, np.uint16), packets, slots)
 
-    def _departures(self, first: npt.NDArray[np.uint16], packets: Bytes, slot: int | Bytes = 0) -> Departures:
-        """`slot`: that of all, or the key slots u8[n]."""
-        nodes = first.astype(np.int64) // self._network.classes
-        key_slots = np.full(len(nodes), slot & 0xFF, np.uint8) if isinstance(slot, int) else slot
-        return Departures(nodes, packets, key_slots)
+    def _departures(self, first: npt.NDArray[np.uint16], packets: Bytes, slots: npt.NDArray[np.integer[Any]]) -> Departures:
+        """`slots`: of each packet, of which a frame shows the last byte."""
+        return Departures(first.astype(np.int64) // self._network.classes, packets, slots.astype(np.uint8))
 
     def _kx_publics(self, n: int, hops: int) -> Bytes | None:
         return None if self._observer is None else np.zeros((n, hops, 32), np.uint8)

@@ -9,7 +9,7 @@ from fastmix.client.address import Address
 from fastmix.client.draw import Draw
 from fastmix.client.fragments import SLOT_SIZE
 from fastmix.client.node_keys import FixedKeys, NodeKeys
-from fastmix.errors import ConfigError
+from fastmix.errors import ConfigError, NetworkFailure
 from fastmix.network import Network
 
 HOPS = 4
@@ -50,9 +50,31 @@ class Routes:
         return first in self._first and self.keys.accepts(int.from_bytes(record[:SLOT_SIZE], "little"))
 
     def check(self, address: Address) -> None:
-        """`ConfigError` where no route leads to the address."""
+        """`ConfigError` where no route leads to the address, `NetworkFailure` where nodes on all routes there, or back to this
+        client, have published no keys for now."""
         node, _ = self._network.node_of_index(address.exit_index)
         self._check_exit(node.number)
+        for exit_ in (node.number, self.exit):
+            if why := self.why_closed(exit_):
+                raise NetworkFailure(why)
+
+    def is_open(self, address: Address) -> bool:
+        """Whether packets for this address, which was checked, can be built now."""
+        return not self.why_closed(address.exit_index // self._network.classes)
+
+    def why_closed(self, exit_: int) -> str:
+        """Which node's keys are missing for any route that ends there; empty where one can be used."""
+        lacking = self.keys.lacking
+        if not lacking or (exit_ not in lacking and len(self._open_ways(exit_))):
+            return ""
+        on_ways = [exit_, *self._ways[exit_].ravel().tolist()]
+        first = next(number for number in on_ways if number in lacking)
+        return f"no route to node {exit_} can be used: {lacking[first]}"
+
+    def _open_ways(self, exit_: int) -> npt.NDArray[np.int64]:
+        """Ways (first, second node) to an exit, of nodes that have keys."""
+        ways = self._ways[exit_]
+        return ways[~np.isin(ways, list(self.keys.lacking)).any(axis=1)] if self.keys.lacking else ways
 
     def _check_exit(self, exit_: int) -> None:
         if exit_ not in self._ways:
@@ -64,19 +86,21 @@ class Routes:
                 )
             self._ways[exit_] = np.array(ways, np.int64)
 
-    def draw(self, to: list[Address], classes: list[int], draw: Draw, slot: int) -> Drawn:
-        """One route to each address, uniform over all ways; `classes` are the packets' priority classes, `slot` that of all."""
+    def draw(self, to: list[Address], classes: list[int], draw: Draw, slots: npt.NDArray[np.int64]) -> Drawn:
+        """One route to each address, which must be open, uniform over all open ways; `classes` are the packets' priority classes,
+        `slots` i64[n] those of their keys."""
         n, per_node = len(to), self._network.classes
         exits = [address.exit_index // per_node for address in to]
         nodes = np.empty((n, 3), np.int64)
         nodes[:, 2] = exits
         for exit_ in set(exits):
             rows = nodes[:, 2] == exit_
-            ways = self._ways[exit_]
+            ways = self._open_ways(exit_)
             nodes[rows, :2] = ways[draw.below(len(ways), int(rows.sum()))]
         indices = (nodes * per_node + np.array(classes, np.int64)[:, None]).astype(np.uint16)
         publics = np.empty((n, HOPS, 32), np.uint8)
-        publics[:, :3] = self.keys.publics(slot)[nodes]
+        for slot in np.unique(slots).tolist():
+            publics[slots == slot, :3] = self.keys.publics(slot)[nodes[slots == slot]]
         publics[:, 3] = np.frombuffer(b"".join(address.sphinx_public for address in to), np.uint8).reshape(n, 32)
         peer_ids = np.frombuffer(b"".join(address.peer_id for address in to), np.uint8).reshape(n, 32)
         return Drawn(indices[:, 0], publics, np.ascontiguousarray(indices[:, 1:]), peer_ids)

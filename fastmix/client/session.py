@@ -80,12 +80,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """A message of ours that was not acknowledged before its deadline."""
+    """A message of ours that was not acknowledged before its deadline. `why`: nodes whose keys are missing, if that is why."""
 
     id: bytes
     n_fragments: int
     n_acknowledged: int
     n_retransmitted: int
+    why: str = ""
 
 
 Event = Message | Sent | TimedOut
@@ -152,14 +153,16 @@ class Session:
     def send(self, now: float, to: Address, data: bytes, deadline: float, surbs: int = 0, class_: int = 0) -> bytes:
         """Queues a message with that many reply SURBs; returns its id.
 
-        `ValueError` for too much data, too many SURBs; `ConfigError` where no route leads there; `ResourceExhausted` where
-        8,192 messages are on their way already.
+        `ValueError` for too much data, too many SURBs; `ConfigError` where no route leads there; `NetworkFailure` where nodes on
+        all routes there, or back, have published no keys for now; `ResourceExhausted` where 8,192 messages are on their way
+        already.
         """
         self._check_message(data)
         if not 0 <= surbs <= MAX_REPLY_SURBS:
             raise ValueError(f"{surbs} reply SURBs: a message carries 0 to {MAX_REPLY_SURBS}")
         if not 0 <= class_ < self.network.classes:
             raise ConfigError(f"class {class_}: this network has classes 0 to {self.network.classes - 1}")
+        self.keys.look()
         self._routes.check(to)
         message_id = self._draw.octets(MESSAGE_ID_SIZE)
         records = self._builder.surbs([(Use.REPLY, message_id)] * surbs, now)
@@ -217,14 +220,26 @@ class Session:
 
     # Every tick
 
+    @property
+    def problem(self) -> str:
+        """Why nothing leaves, with a remedy; empty where all is well."""
+        return self._routes.why_closed(self._routes.exit)
+
+    def why_waiting(self, to: Address | None) -> str:
+        """Why messages to an address (None: answers, in SURBs) wait, with a remedy; empty where they do not."""
+        return self.problem or (self._routes.why_closed(to.exit_index // self.network.classes) if to is not None else "")
+
     def leave(self, now: float) -> Departures:
-        """The packets of the slots since the last call, waiting ones before covers, in random order."""
+        """The packets of the slots since the last call, waiting ones before covers, in random order. Nothing leaves while no way
+        back to this client can be used; what goes to an exit without one waits."""
         if now >= self._next_housekeeping:
             self._housekeeping(now)
-        n = 0 if self._last is None else self._draw.poisson(self.send_rate * min(now - self._last, CATCH_UP))
+        self.keys.look()
+        closed = bool(self.problem)
+        n = 0 if self._last is None or closed else self._draw.poisson(self.send_rate * min(now - self._last, CATCH_UP))
         self._last = now
-        orders = list(self._outbox.take(n, now))
-        exit_covers = int(now >= self._next_exit_cover)
+        orders = list(self._outbox.take(n, now, self._routes.is_open))
+        exit_covers = int(now >= self._next_exit_cover and not closed)
         if exit_covers:
             self._next_exit_cover = now + EXIT_COVER_EVERY
         covers = n - len(orders)
@@ -338,7 +353,7 @@ class Session:
         late, n_resent = self._outbox.expire(now)
         self.counters.fragments_retransmitted += n_resent
         self.counters.messages_timed_out += len(late)
-        self._events.extend(TimedOut(m.message_id, m.count, sum(m.acked), m.n_resent) for m in late)
+        self._events.extend(TimedOut(m.message_id, m.count, sum(m.acked), m.n_resent, self.why_waiting(m.to)) for m in late)
         self._sort_out(now)
 
 

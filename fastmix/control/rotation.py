@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.control.snapshot import SnapshotKey
+from fastmix.descriptor import NOBODY
 from fastmix.errors import FastmixError
 from fastmix.keys._chain import SKIP_MAX
 from fastmix.keys.chainfile import CHAINS_MAX
@@ -39,8 +40,6 @@ from fastmix.seam.pair import (
 log = logging.getLogger(__name__)
 LEAD_NS = 30_000_000_000
 """So long before its early grace a slot's pair is made, and at most half a slot."""
-NOBODY = hashlib.blake2b(b"nobody", digest_size=31, person=b"fastmix-nobody").digest() + b"\x3f"
-"""An X25519 public key whose secret nobody has."""
 AFTER_NS = 1_000_000_000
 """So long after its time a pair that the data plane has not removed is removed here."""
 
@@ -209,9 +208,10 @@ class Rotation:
             self._remove(slot)
 
     def publics(self, now_ns: int, n: int) -> tuple[int, list[bytes]]:
-        """(first slot, X25519 publics) of n slots, from the first live one with a pair on: those of pairs, then of the chains.
-        A slot whose pair is lost has a key that nobody can use."""
+        """(first slot, X25519 publics) from the first live slot with a pair on until n slots after the current one: those of
+        pairs, then of the chains. A slot whose pair is lost has none."""
         live = [slot for slot in sorted(self.pairs) if self.times.closes_ns(slot) > now_ns]
         first = live[0] if live else self.chain.slot
         made = [self.pairs[slot].public if slot in self.pairs else NOBODY for slot in range(first, self.chain.slot)]
-        return first, [*made, *(row.tobytes() for row in self.chain.publics(max(n - len(made), 1)))]
+        ahead = max(self.times.number(now_ns) + n + 1 - self.chain.slot, 1)
+        return first, [*made, *(row.tobytes() for row in self.chain.publics(ahead))]
