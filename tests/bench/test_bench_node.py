@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from fastmix.bench import cores, latency, memory, node, node_report, readme, session, table, under_test
+from fastmix.bench import cores, figures, latency, memory, node, node_report, session, table, under_test
 from fastmix.bench._load import Load, table_of
 from fastmix.bench.capacity import confirmed, find_capacity
 from fastmix.bench.node import Request
@@ -128,7 +128,7 @@ def test_a_part_of_the_table_is_measured(monkeypatch: pytest.MonkeyPatch) -> Non
         assert row["rss_mb"] > (row["memory_mb"] or 0)
         assert 0 <= row["loss"] <= 1
         assert 0 <= row["steal"] <= 1
-    assert "| single thread, as promised | ~5K | ~50 ms | ~20 % |" in readme.section_of("x.json", result)
+    assert "| single thread, as promised | ~5K | ~50 ms | ~20 % |" in figures.table_text(result)
     assert minidom.parseString(node_report.html_page(result).partition("\n")[2])
 
 
