@@ -13,6 +13,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from fastmix.errors import NetworkFailure
 from fastmix.files.addresses import format_address
 from fastmix.packet.geometry import FRAME_COUNTER_AT, GEOMETRIES
@@ -186,6 +189,12 @@ def spread(sock: socket.socket, n: int) -> None:
         sock.setsockopt(
             socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(instructions), ctypes.addressof(program))
         )
+
+
+def workers_of(frames: npt.NDArray[np.uint8], n: int) -> npt.NDArray[np.uint32]:
+    """Which of n workers gets each of the frames u8[m, F] where `spread` is in force: u32[m]."""
+    word = frames[:, FRAME_COUNTER_AT : FRAME_COUNTER_AT + 4].copy().view(">u4")[:, 0]
+    return (word % n).astype(np.uint32)
 
 
 def prepare(sock: socket.socket, receive_buffer: int, send_buffer: int) -> None:

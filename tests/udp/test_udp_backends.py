@@ -12,7 +12,7 @@ from fastmix.udp._datagram_io import DatagramIo
 from fastmix.udp._socket import SocketIo
 from fastmix.udp.address import ADDRESS, pack_address
 from fastmix.udp.backends import BACKENDS, choose_backend
-from fastmix.udp.endpoint import open_endpoint
+from fastmix.udp.endpoint import open_endpoint, workers_of
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 
@@ -61,6 +61,10 @@ def test_workers_share_what_one_neighbour_sends(host: str, backend: str) -> None
         assert set(came[0]) >= set(range(60))
         assert all(140 < len(set(numbers) - set(range(60))) < 220 for numbers in came)
         assert all(numbers == sorted(numbers) for numbers in came)
+        told = workers_of(rows[60:], 3)
+        assert [(np.flatnonzero(told == worker) + 60).tolist() for worker in range(3)] == [
+            [number for number in numbers if number >= 60] for numbers in came
+        ]
 
 
 def numbers_of(io: DatagramIo) -> list[int]:

@@ -8,6 +8,7 @@ import math
 import queue
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -41,6 +42,9 @@ SECOND_NS = 300_000_000
 WHOLE_PATIENCE_NS = 20_000_000_000
 
 Times = npt.NDArray[np.int64]
+Seal = Callable[[Bytes, Bytes, Bytes], None]
+"""Lays headers u8[n, 188] and key slots u8[n] out in frames u8[n, F], and seals these in bursts of one link each, the links in
+turn."""
 
 
 @dataclass
@@ -90,8 +94,10 @@ class Flow:
         *,
         copies: int = 1,
         ahead: int = AHEAD,
+        seal: Seal | None = None,
     ) -> None:
-        """`rate`: distinct packets a second; `ahead`: waves that are built before the first is sent."""
+        """`rate`: distinct packets a second; `ahead`: waves that are built before the first is sent; `seal`: makes frames."""
+        self._seal = seal or self._seal_in_turn
         self.rate, self.copies, self._ahead = rate, copies, ahead
         self._maker, self._neighbours, self._cores = maker, neighbours, cores
         self.waves: deque[Wave] = deque()
@@ -144,12 +150,15 @@ class Flow:
             bursts = column.reshape(n_bursts, 1, BURST, -1).repeat(self.copies, 1)
             return bursts.reshape(n, -1) if column.ndim > 1 else bursts.reshape(n)
 
-        lay_out(frames, spread(packets.headers), spread(packets.key_slots))
-        self._neighbours.seal(frames, BURST)
+        self._seal(frames, spread(packets.headers), spread(packets.key_slots))
         onward = spread(packets.onward).reshape(n_bursts, self.copies, BURST, 32)
         onward[:, 1:] = 0  # the copies are not looked for
         load = self._load(frames, onward.reshape(n, 32))
         return Wave(packets, load, place_ns, planned_ns, BURST * 1e9 / self.rate, self.copies, frames)
+
+    def _seal_in_turn(self, frames: Bytes, headers: Bytes, key_slots: Bytes) -> None:
+        lay_out(frames, headers, key_slots)
+        self._neighbours.seal(frames, BURST)
 
     def _load(self, frames: Bytes, onward: Bytes) -> Load:
         around = self._neighbours
@@ -254,11 +263,10 @@ class Flow:
 
     # Beside the flow
 
-    def send(self, packets: Packets, *, expected: bool = False) -> None:
+    def send(self, packets: Packets, *, expected: bool = False) -> Wave | None:
         """Sends packets now, in fresh frames, by all links in turn. `expected`: they have not been sent before, and are looked
-        for at the sink."""
-        if expected:
-            self._expect(packets)
+        for at the sink, as a wave of their own."""
+        wave = self._expect(packets) if expected else None
         for number, first in enumerate(range(0, len(packets), BURST)):
             at = number % UPSTREAMS
             for frame in self._maker.frames(packets[first : first + BURST], self._neighbours.upstreams[at]):
@@ -267,8 +275,9 @@ class Flow:
                     self.sent += 1
                 except OSError:  # nobody listens now
                     self.refused += 1
+        return wave
 
-    def _expect(self, packets: Packets) -> None:
+    def _expect(self, packets: Packets) -> Wave:
         if not self.waves:
             self._begin()
         newest, now_ns = self.waves[0], time.monotonic_ns()
@@ -279,3 +288,4 @@ class Flow:
         newest.load.follow(wave.load)
         self.waves.insert(1, wave)
         self.expected += len(packets)
+        return wave

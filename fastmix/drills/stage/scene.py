@@ -13,7 +13,7 @@ from fastmix.bench.cores import Cores, quiet_process
 from fastmix.bench.neighbours import NODE, Neighbours
 from fastmix.bench.under_test import NodeUnderTest, launch, signals_held
 from fastmix.config import MixnodeConfig
-from fastmix.drills.stage.flow import Flow
+from fastmix.drills.stage.flow import AHEAD, Flow, Seal
 from fastmix.drills.stage.packets import PacketMaker
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.errors import BatchTimeout
@@ -118,9 +118,10 @@ class Stage:
         assert self.node.process.stdout is not None
         self.node.process.stdout.close()
 
-    def flow(self, rate: float | None = None, *, copies: int = 1, ahead: int = 3) -> Flow:
+    def flow(self, rate: float | None = None, *, copies: int = 1, ahead: int = AHEAD, seal: Seal | None = None) -> Flow:
         """A load, by default that of the drill."""
-        return Flow(self.packets, self.neighbours, rate or self.load_per_s, self.cores.all, copies=copies, ahead=ahead)
+        rate = rate or self.load_per_s
+        return Flow(self.packets, self.neighbours, rate, self.cores.all, copies=copies, ahead=ahead, seal=seal)
 
     def make_ready(self) -> None:
         """The node, the maker of packets, and the load: measured, unless the rate is given."""
