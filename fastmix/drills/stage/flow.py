@@ -261,6 +261,14 @@ class Flow:
         while self.waves:
             self._forget()
 
+    def told(self) -> dict[str, float]:
+        """How the flow went: packets a second that it sent, and how late they were at the sink, in ms. After `finish`."""
+        latency = np.concatenate(self.latency_ms) if self.latency_ms else np.zeros(1, np.float32)
+        quantiles = np.percentile(latency, [50, 99, 99.9])
+        names = ("latency_p50_ms", "latency_p99_ms", "latency_p999_ms")
+        figures = {name: round(float(value), 3) for name, value in zip(names, quantiles, strict=True)}
+        return {"sent_per_s": round(1e9 * self.expected / max(self.seconds_ns, 1)), **figures}
+
     # Beside the flow
 
     def send(self, packets: Packets, *, expected: bool = False) -> Wave | None:
