@@ -1,5 +1,6 @@
 """Real nodes whose keys rotate every two seconds: control stopped, killed, the node killed."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,9 +16,15 @@ from fastmix.control.ask import ask
 from fastmix.errors import FastmixError
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.plan import plan_network
+from fastmix.seam.lifeline import PR_SET_PDEATHSIG
 from fastmix.seam.pair import open_pair, pair_files
 
 KEYS = '[keys]\nslot = "2s"\nearly = "500ms"\nlate = "2s"\ninterval = "1min"\noverlap_period = "0s"\nchain = "disk"\n'
+
+
+def end_with_the_tests() -> None:
+    """In the child: killed with the process that runs the tests, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class Node:
@@ -37,7 +44,9 @@ class Node:
     def start(self) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "fastmix", "run", str(self.directory / "node.toml")]
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, cwd=ROOT, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stderr=log, stdout=log, cwd=ROOT, start_new_session=True, preexec_fn=end_with_the_tests
+            )
         until(lambda: self.state() == "running", 60)
 
     def state(self) -> str | None:

@@ -2,6 +2,7 @@
 
 Run as a program: reads one JSON line a request from standard input, answers with one on standard output.
 `{"config": {...}, "kills": [place, least, most] or null}` → the pid of the node's parent, the leader of its own process group;
+With `inside`, a folder, its processes do what files there say (tests/support/inside).
 `{"wait": pid}` → its exit code, or null while it lives. With `kills` each data plane kills itself when that place of the road is
 passed for a number of times drawn between the two; place 0: before it is ready.
 """
@@ -14,18 +15,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastmix.config import MixingConfig, MixnodeConfig
+from fastmix.config import KeysConfig, MixingConfig, MixnodeConfig
 from fastmix.dataplane.plane import DataPlane
 from fastmix.errors import FastmixError
 from fastmix.process.jit import warm_jit
 from fastmix.process.parent import Parent
 from fastmix.seam.logs import configure_logs
+from fastmix.seam.pair import Pair
 
 
 def config_of(values: dict[str, Any]) -> MixnodeConfig:
     """The configuration from plain values."""
     paths = {name: Path(values[name]) for name in ("network", "secret_file", "state_dir")}
-    return MixnodeConfig(**values | paths | {"mixing": MixingConfig(**values.get("mixing", {}))})
+    tables = {name: table(**values[name]) for name, table in (("mixing", MixingConfig), ("keys", KeysConfig)) if name in values}
+    return MixnodeConfig(**values | paths | tables)
 
 
 def killing(place: int, least: int, most: int) -> Any:
@@ -39,6 +42,24 @@ def killing(place: int, least: int, most: int) -> Any:
     return hook
 
 
+def wiping(folder: Path) -> Any:
+    """A hook: where the folder has a file `kill-data-wiping`, the data plane kills itself in the middle of wiping a key, once."""
+
+    def hook(_: DataPlane) -> None:
+        wipe, order = Pair.wipe_lines, folder / "kill-data-wiping"
+
+        def wipe_half(pair: Pair, *most: int) -> bool:
+            if order.exists():
+                order.unlink()
+                pair.lines[: len(pair.lines) // 2] = 0
+                os.kill(os.getpid(), signal.SIGKILL)
+            return wipe(pair, *most)
+
+        Pair.wipe_lines = wipe_half  # type: ignore[method-assign]
+
+    return hook
+
+
 def node(request: dict[str, Any]) -> None:
     """The forked process: a node's parent."""
     os.setsid()
@@ -47,11 +68,15 @@ def node(request: dict[str, Any]) -> None:
     for fd in (1, 2):
         os.dup2(log, fd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    code = 9
+    code, hook = 9, killing(*request["kills"]) if request.get("kills") else None
+    if request.get("inside"):
+        os.environ["FASTMIX_TEST_INSIDE"] = request["inside"]
+        sys.path.insert(0, str(Path(__file__).parent / "inside"))
+        hook = wiping(Path(request["inside"]))
     try:
         config = config_of(request["config"])
         configure_logs(config.log_level, config.node_id, "parent")
-        code = Parent(config, hook=killing(*request["kills"]) if request.get("kills") else None).run()
+        code = Parent(config, hook=hook).run()
     except FastmixError as error:
         print(f"fastmix: {error}", file=sys.stderr, flush=True)
         code = 1

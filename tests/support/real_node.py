@@ -85,13 +85,16 @@ def free_port() -> tuple[str, int]:
 
 @dataclass
 class RealNode:
-    """Node 1 of a row of three; the test is node 0, which sends, and node 2, which receives. `options`: of `MixnodeConfig`."""
+    """Node 1 of a row of three; the test is node 0, which sends, and node 2, which receives. `options`: of `MixnodeConfig`;
+    `inside`: a folder that tells its processes what to do (tests/support/inside)."""
 
     folder: Path
     zygote: Zygote
     mean_delay_ns: int = 10_000_000
     options: dict[str, Any] = field(default_factory=dict)
     kills: tuple[int, int, int] | None = None
+    rotates: bool = False
+    inside: Path | None = None
     pid: int = 0
     made: int = 0
     sent: int = 0
@@ -101,7 +104,7 @@ class RealNode:
         self.before, self.after = bound_socket(), bound_socket()
         address = free_port()
         layers = [[self.before.getsockname()], [address], [self.after.getsockname()]]
-        plan = plan_network(layers, 0, mean_delay_ns=self.mean_delay_ns)
+        plan = plan_network(layers, 0, mean_delay_ns=self.mean_delay_ns, rotates=self.rotates)
         self.plan: NetworkPlan = plan.write(self.folder / "network")
         self.address = address
         self.state_dir = self.folder / "state"
@@ -126,7 +129,8 @@ class RealNode:
 
     def launch(self) -> None:
         """Starts it, and returns at once."""
-        self.pid = self.zygote.ask(config=self.config, kills=self.kills, log=str(self.log_path))
+        inside = None if self.inside is None else str(self.inside)
+        self.pid = self.zygote.ask(config=self.config, kills=self.kills, log=str(self.log_path), inside=inside)
 
     def start(self) -> None:
         """Returns when it receives."""

@@ -1,0 +1,101 @@
+"""Traffic through a real node whose keys rotate every two seconds: calm, and with kills at every point of a rotation."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_node import Zygote, until
+from rotating_node import TIMES, RotatingNode
+
+
+@pytest.fixture
+def node(zygote: Zygote, tmp_path: Path) -> Iterator[RotatingNode]:
+    made = RotatingNode(tmp_path, zygote)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.end()
+
+
+def check_sums(node: RotatingNode) -> None:
+    """Nothing is missing, and no key has had two replay sets."""
+    metrics = until(node.metrics)
+    assert metrics.conservation == 0
+    node.note_pairs()
+    assert all(len(sets) == 1 for sets in node.pairs.values())
+
+
+def test_rotations_under_traffic_lose_nothing(node: RotatingNode) -> None:
+    """Three rotations of two seconds: so long it takes."""
+    first = TIMES.number(node.now_ns())
+    node.flow(60, lambda: TIMES.number(node.now_ns()) >= first + 4)
+    node.settle(node.sent)
+    until(lambda: node.receive() == node.sent)
+    assert sorted(node.onward()) == sorted(public for wave in node.waves for public in wave.onward)
+    metrics = until(node.metrics)
+    assert (metrics.forwarded, metrics.dropped_total, metrics.kernel_drops) == (node.sent, 0, 0)
+    assert len({key_slot for wave in node.waves for key_slot in wave.key_slots}) >= 4
+    check_sums(node)
+
+
+POINTS = ["filled", "taken", "named", "published", "removed"]
+
+
+def check_replays(node: RotatingNode) -> None:
+    """All that was ever sent is sent again: none of it comes out a second time."""
+    before = until(node.metrics)
+    node.receive()
+    came = set(node.onward())
+    n = node.replay()
+    until(lambda: (m := node.metrics()) and m.received >= before.received + n and not m.in_stage)
+    out = node.onward()
+    assert len(out) == len(set(out)), "something has come out twice"
+    metrics = until(node.metrics)
+    late = set(out) - came
+    assert metrics.forwarded - before.forwarded == len(late), "only what had been lost before"
+    assert sum(metrics.dropped[label] - before.dropped[label] for label in metrics.dropped) + len(late) == n
+
+
+def test_kills_of_control_at_each_point_of_a_rotation(node: RotatingNode) -> None:
+    """One node, killed at one point after another under traffic; control loses no packet that has a key."""
+    for point in POINTS:
+        node.kill_at(point)
+    node.flow(1)
+    check_replays(node)
+    check_sums(node)
+    assert "Traceback" not in node.log()
+
+
+def test_a_kill_of_control_while_it_wipes(node: RotatingNode) -> None:
+    """It does so only where the data plane has not done it: here that one is stopped."""
+    node.flow(1)
+    data = node.signal(signal.SIGSTOP, "data")
+    node.kill_at("wiping")
+    os.kill(data, signal.SIGCONT)
+    node.flow(1)
+    check_replays(node)
+    check_sums(node)
+
+
+def test_a_kill_of_the_data_plane_while_it_wipes(node: RotatingNode) -> None:
+    """The next one wipes on, or control does; what was recorded is not taken."""
+    node.kill_at("data-wiping", "data")
+    node.flow(1)
+    check_replays(node)
+    check_sums(node)
+    assert until(node.metrics).restarts == 1
+
+
+def test_a_kill_of_the_whole_node(node: RotatingNode) -> None:
+    """Live keys go on with their replay sets; all that was sent is refused."""
+    node.flow(1)
+    keys = set(node.pairs)
+    node.kill_all()
+    node.note_pairs()
+    assert keys & set(node.pairs), "a pair that is whole goes on"
+    check_replays(node)
+    node.flow(1)
+    check_sums(node)
