@@ -17,12 +17,12 @@ from fastmix.client.wire import Wire
 from fastmix.config import MixingConfig
 from fastmix.control.duties import counter_word, metrics_of
 from fastmix.control.fixed_pair import fixed_name
+from fastmix.control.interval import Interval
 from fastmix.control.rotation import Rotation
 from fastmix.control.snapshot import SnapshotKey, publish_keys, publish_snapshot
 from fastmix.dataplane.entropy import Entropy
 from fastmix.dataplane.plane import DataPlane
 from fastmix.descriptor import Descriptor, write_descriptor
-from fastmix.files.durations import duration_ns
 from fastmix.keys.chainfile import ChainFile
 from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.links.static import LinkRoot, derive_link_root
@@ -67,22 +67,20 @@ class MemoryKeys:
         self.state_dir.mkdir(mode=0o700)
         chain = ChainFile.create(self.state_dir / "chain", policy.times.live(UNIX_NS + now_ns)[0])
         self.rotation = Rotation(self.state_dir, policy.times, capacity, chain)
+        self.interval = Interval(number, self.rotation, policy, self._write)
         self.published: list[SnapshotKey] = []
 
     def begin(self, now_ns: int) -> list[SnapshotKey]:
         """The first keys, and the first descriptor."""
         self.rotation.begin(UNIX_NS + now_ns, fresh=True)
         self.rotation.look(UNIX_NS + now_ns)
-        self.describe(now_ns)
+        self.interval.begin(UNIX_NS + now_ns)
+        self.interval.look(UNIX_NS + now_ns)
         self.published = self.rotation.keys(UNIX_NS + now_ns, now_ns)
         return self.published
 
-    def describe(self, now_ns: int) -> None:
-        """Publishes a descriptor for an interval and what is beyond it."""
-        first, publics = self.rotation.publics(UNIX_NS + now_ns, self.policy.horizon)
-        self._described_ns, until_ns = now_ns, UNIX_NS + now_ns + duration_ns(self.policy.interval + self.policy.overlap_period)
+    def _write(self, descriptor: Descriptor) -> None:
         path = self._plan.network.path.parent / self._plan.network.node(self.number).descriptor
-        descriptor = Descriptor(self.number, self.policy.times, first, tuple(publics), until_ns)
         write_descriptor(path, descriptor, self._plan.secrets[self.number])
 
     def look(self, node: "MemoryNode", now_ns: int) -> None:
@@ -93,8 +91,7 @@ class MemoryKeys:
         if adopted and [key.id for key in keys] != [key.id for key in self.published]:
             node.publish(keys)
             self.published = keys
-        if now_ns - self._described_ns >= duration_ns(self.policy.interval):
-            self.describe(now_ns)
+        self.interval.look(UNIX_NS + now_ns)
 
 
 class MemoryNode:

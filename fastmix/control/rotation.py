@@ -207,11 +207,13 @@ class Rotation:
         for slot in list(self.pairs):
             self._remove(slot)
 
-    def publics(self, now_ns: int, n: int) -> tuple[int, list[bytes]]:
-        """(first slot, X25519 publics) from the first live slot with a pair on until n slots after the current one: those of
-        pairs, then of the chains. A slot whose pair is lost has none."""
-        live = [slot for slot in sorted(self.pairs) if self.times.closes_ns(slot) > now_ns]
-        first = live[0] if live else self.chain.slot
+    def first(self, now_ns: int) -> int:
+        """The first slot that is worth listing: the first live one with a pair, or the next that will get one."""
+        return min((slot for slot in self.pairs if self.times.closes_ns(slot) > now_ns), default=self.chain.slot)
+
+    def publics(self, now_ns: int, end: int) -> tuple[int, list[bytes]]:
+        """(first slot, X25519 publics) until the slot `end`, which is not in it: those of pairs, then of the chains. A slot whose
+        pair is lost has none."""
+        first = self.first(now_ns)
         made = [self.pairs[slot].public if slot in self.pairs else NOBODY for slot in range(first, self.chain.slot)]
-        ahead = max(self.times.number(now_ns) + n + 1 - self.chain.slot, 1)
-        return first, [*made, *(row.tobytes() for row in self.chain.publics(ahead))]
+        return first, [*made, *(row.tobytes() for row in self.chain.publics(max(end - self.chain.slot, 1)))]

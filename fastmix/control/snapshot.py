@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ class SnapshotKey:
     def key_slot(self) -> int:
         """The byte in the frames of its packets."""
         return 0 if self.slot == FIXED_SLOT else self.slot & 0xFF
+
+    def no_later(self, before: "SnapshotKey") -> "SnapshotKey":
+        """The same key, which neither opens nor ends later than it was to `before`."""
+        times = {name: min(getattr(self, name), getattr(before, name)) for name in ("from_ns", "until_ns")}
+        return replace(self, **times)
 
 
 def publish_snapshot(

@@ -55,7 +55,7 @@ def test_a_chain_that_is_known_begins_with_what_nobody_can_have_used(tmp_path: P
 def test_slots_follow_each_other(tmp_path: Path, chain: ChainFile) -> None:
     """At each moment every live slot has its pair; files of over ones go; publics are those that were foretold."""
     one = begun(tmp_path, chain, fresh=True)
-    publics = one.publics(START, 40)[1]
+    publics = one.publics(START, 1040)[1]
     for now_ns in range(START, START + 300 * S, S // 2):
         one.look(now_ns)
         live = set(TIMES.live(now_ns))
@@ -163,11 +163,11 @@ def test_a_renewed_chain_begins_two_slots_on(tmp_path: Path, chain: ChainFile) -
     """What the descriptor of before lists for now and the next slot stays as it is; from then on all is new."""
     now_ns = START - 2 * S
     one = begun(tmp_path, chain, now_ns, fresh=True)
-    before = one.publics(now_ns, 20)[1]
+    before = one.publics(now_ns, 1020)[1]
     assert one.renew(now_ns) == 1002
     assert [start for start, _ in chain.starts] == [1001, 1002]
     again = begun(tmp_path, chain, START - S)  # as after a kill of control
-    after = again.publics(START - S, 20)[1]
+    after = again.publics(START - S, 1020)[1]
     same = [a == b for a, b in zip(before, after, strict=False)]
     assert same == [True] * 3 + [False] * (len(same) - 3)
     for now_ns in range(START, START + 60 * S, S):
@@ -183,7 +183,7 @@ def test_as_many_chains_as_there_may_be(tmp_path: Path, chain: ChainFile) -> Non
     for first in range(1010, 1150, 10):
         one.renew_from(first)
     assert [start for start, _ in chain.starts] == [1002, *range(1010, 1080, 10)]
-    publics = one.publics(START, 200)[1]
+    publics = one.publics(START, 1200)[1]
     for now_ns in range(START, START + 1000 * S, 5 * S):
         one.look(now_ns)
         assert all(pair.public == publics[slot - 999] for slot, pair in one.pairs.items())
