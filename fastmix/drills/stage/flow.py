@@ -26,7 +26,7 @@ from fastmix.sphinx.arrays import Bytes
 WAVE_NS = 200_000_000
 BURST = 16
 """Packets of one link that leave together."""
-AHEAD = 3
+AHEAD = 5
 """Waves that are ready before they are due."""
 LATE_NS = 2_000_000
 SLICE_NS = 20_000_000

@@ -18,8 +18,8 @@ from fastmix.errors import NetworkFailure
 from fastmix.sphinx.arrays import Bytes
 
 Slots = npt.NDArray[np.int64]
-NICENESS = 10
-"""Of those who build: neither load nor node waits for them."""
+NICENESS = 0
+"""Of those who build: load and node go before them, where this user may give these a higher priority."""
 
 
 @dataclass(frozen=True)
