@@ -63,7 +63,7 @@ class NodeStatus:
 
 COUNTED_IN = ("received", "originated")
 COUNTED_OUT = ("forwarded", "delivered", "absorbed_cover", "pooled", "in_stage")
-COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drops", "crash_uncertain", "restarts")
+COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drop_events", "crash_uncertain", "restarts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Metrics:
     """A node's counters, of one consistent read. `pooled` and `in_stage` are how many are there now; the others only grow.
 
     `dropped` counts by reason, under the labels of the verdicts (`drop_mac`). The conservation law:
-    received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drops`,
+    received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drop_events`,
     `crash_uncertain`, `released_below_floor`, `strategy_faults` and `restarts` (of the data plane) stand beside it.
-    `kernel_drops` counts events: with `io` = "gso" a whole train that the kernel dropped is one. `unwraps_per_s` is no counter:
+    With `io` = "gso" a whole train that the kernel dropped is one of its `kernel_drop_events`. `unwraps_per_s` is no counter:
     what one core can do, measured at the start.
     """
 
@@ -86,7 +86,7 @@ class Metrics:
     in_stage: int = 0
     released_below_floor: int = 0
     strategy_faults: int = 0
-    kernel_drops: int = 0
+    kernel_drop_events: int = 0
     crash_uncertain: int = 0
     restarts: int = 0
     dropped: dict[str, int] = field(default_factory=dict)

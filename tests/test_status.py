@@ -10,7 +10,8 @@ from fastmix.status import Metrics, NodeState, NodeStatus
 def test_conservation() -> None:
     metrics = Metrics(
         received=100, originated=10, forwarded=60, delivered=5, absorbed_cover=5, pooled=20, in_stage=8,
-        dropped={"drop_mac": 7, "drop_replay": 5}, kernel_drops=3, crash_uncertain=1, released_below_floor=9, strategy_faults=2,
+        dropped={"drop_mac": 7, "drop_replay": 5}, kernel_drop_events=3, crash_uncertain=1, released_below_floor=9,
+        strategy_faults=2,
     )  # fmt: skip
     assert (metrics.dropped_total, metrics.conservation) == (12, 0)
     assert Metrics(received=3, forwarded=1).conservation == 2
@@ -32,7 +33,7 @@ def test_json_of_metrics() -> None:
         received=2, forwarded=1, dropped={verdict.label: int(verdict.label == "drop_mac") for verdict in DROPS}
     ).to_dict()
     assert json.loads(json.dumps(found)) == found
-    assert (found["dropped"], found["conservation"], found["kernel_drops"]) == ({"drop_mac": 1}, "exact", 0)
+    assert (found["dropped"], found["conservation"], found["kernel_drop_events"]) == ({"drop_mac": 1}, "exact", 0)
     assert Metrics(received=2).to_dict()["conservation"] == 2
 
 

@@ -55,7 +55,7 @@ def bench_node(request: Request, *, quick: bool = False, progress: Progress = si
         "bench": "node", "machine": describe_machine(), **request.words, "workers": workers, "baseline": baseline, **figures,
         "vs_libsodium": ratio(figures["messages_per_node_cpu_s"], baseline[settings.geometry]),
         "points": [run.to_dict() for run in points], "overload": overload, "stages_ns": stages,
-        "dropped": {name: n for name, n in metrics.dropped.items() if n}, "kernel_drops": metrics.kernel_drops,
+        "dropped": {name: n for name, n in metrics.dropped.items() if n}, "kernel_drop_events": metrics.kernel_drop_events,
         "conservation": metrics.conservation, "tried": [run.to_dict() for run in found.tried], "seconds": seconds_since(began),
     }  # fmt: skip
 

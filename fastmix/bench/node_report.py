@@ -108,7 +108,7 @@ def node_sections(result: dict[str, Any]) -> list[Section]:
         ("memory, RSS", f"{megabytes(result['memory_mb'])}, {megabytes(result['rss_mb'])}"),
         (f"offered {overload['offered_share']:.0f} × capacity: goodput", f"{overload['goodput_share']:.1%} of capacity"),
         ("its latency p50 / p99 / p99.9", milliseconds(overload["latency_ms"])),
-        ("dropped by the node, by the kernel", f"{sum(result['dropped'].values()):,}, {result['kernel_drops']:,}"),
+        ("dropped by the node, by the kernel", f"{sum(result['dropped'].values()):,}, {result['kernel_drop_events']:,}"),
     ]
     points = [
         (f"{run['offered_per_s']:,.0f}", f"{run['cpu_percent']:.0f} %", f"{run['loss']:.3%}",

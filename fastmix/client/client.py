@@ -101,9 +101,9 @@ class Client:
         """(host, port) of the socket; `NetworkFailure` before `start`."""
         return self._open_endpoint().address
 
-    def kernel_drops(self) -> int:
+    def kernel_drop_events(self) -> int:
         """Datagrams that the kernel dropped at this client's socket."""
-        return self._open_endpoint().kernel_drops()
+        return self._open_endpoint().kernel_drop_events()
 
     async def start(self) -> None:
         """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets.

@@ -32,7 +32,7 @@ GROWTHS = (
     ),
     Growth("restarts", DEGRADED, "data planes died and were started again", "look into the node's log for what killed them"),
     Growth(
-        "kernel_drops", DEGRADED, "datagrams were dropped by the kernel before the node saw them",
+        "kernel_drop_events", DEGRADED, "datagrams, or trains of them, were dropped by the kernel before the node saw them",
         "raise receive_buffer and net.core.rmem_max, or give the node more workers; fastmix doctor says which",
     ),
     Growth(

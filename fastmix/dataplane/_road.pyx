@@ -21,7 +21,7 @@ from fastmix.kernels.isa import active
 cdef extern from "fm_road.h" nogil:
     enum: FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING
     enum: FM_KEYS_MAX, FM_KEY_PLACES, FM_BATCH_MAX, FM_COUNTERS_MAX, FM_COUNT_DROPS, FM_VERDICT_COUNT, FM_WORKERS_MAX
-    enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROPS
+    enum: FM_COUNT_RELEASED_BELOW_FLOOR, FM_COUNT_STRATEGY_FAULTS, FM_COUNT_KERNEL_DROP_EVENTS
     struct fm_io:
         pass
     struct fm_counters:
@@ -340,12 +340,12 @@ cdef class Road:
             with nogil:
                 fm_road_drop(self.plane.roads, &slots[0], n, verdict)
 
-    def note(self, *, released_below_floor, strategy_faults, kernel_drops):
+    def note(self, *, released_below_floor, strategy_faults, kernel_drop_events):
         """Sets the counters that Python keeps, and publishes."""
         cdef fm_road *r = self.plane.roads
         r.counters[FM_COUNT_RELEASED_BELOW_FLOOR] = released_below_floor
         r.counters[FM_COUNT_STRATEGY_FAULTS] = strategy_faults
-        r.counters[FM_COUNT_KERNEL_DROPS] = kernel_drops
+        r.counters[FM_COUNT_KERNEL_DROP_EVENTS] = kernel_drop_events
         fm_road_commit(r)
 
     def kill_at(self, place, after):

@@ -84,7 +84,7 @@ class DataPlane:
         )  # fmt: skip
         self.keys = LiveKeys(self.road, open_pair)
         self.tick_ns = tick_ns
-        self.kernel_drops = 0
+        self.kernel_drop_events = 0
         self.snapshot_generation = 0
         self._entropy = entropy or Entropy()
         self._drain_end_ns = NEVER_NS
@@ -177,7 +177,7 @@ class DataPlane:
         self.road.note(
             released_below_floor=self._released_before + self.pool.released_below_floor,
             strategy_faults=self._faults_before + self.pool.strategy_faults,
-            kernel_drops=self.kernel_drops,
+            kernel_drop_events=self.kernel_drop_events,
         )
 
     def _current(self) -> int:

@@ -244,7 +244,15 @@ async def live() -> None:
                 say({"hushed": True, "told": role.told() if role else {}})
         await settled(client)
         counters = client.counters
-        say({"report": {**counters.as_dict(), "kernel_drops": client.kernel_drops(), "difference": counters.difference()}})
+        say(
+            {
+                "report": {
+                    **counters.as_dict(),
+                    "kernel_drop_events": client.kernel_drop_events(),
+                    "difference": counters.difference(),
+                }
+            }
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 CLIENT_COUNTED = ("sent", "delivered", "absorbed_cover")
+SEGMENTS_MAX = 64
+"""Datagrams in a train, at most; the kernel counts a train that it drops as one."""
 
 
 class Ledger:
@@ -90,17 +92,22 @@ class Results:
         return nodes | {name: int(client["difference"]) for name, client in self.clients.items()}
 
     @property
-    def kernel_drops(self) -> int:
-        """Datagrams that the kernel dropped at any socket."""
-        return sum(int(each["kernel_drops"]) for each in (*self.nodes.values(), *self.clients.values()))
+    def kernel_drop_events(self) -> int:
+        """How often the kernel dropped a datagram, or a train of them, at any socket."""
+        return sum(int(each["kernel_drop_events"]) for each in (*self.nodes.values(), *self.clients.values()))
 
     def network_sum(self) -> dict[str, Any]:
         """Forwarded by all senders against received by all receivers."""
         forwarded = sum(n["forwarded"] for n in self.nodes.values()) + sum(c["sent"] for c in self.clients.values())
         received = sum(each["received"] for each in (*self.nodes.values(), *self.clients.values()))
         relay_lost = int(self.wire.get("lost", 0)) if self.wire.get("by") == "relay" else 0
-        gap = forwarded - received - self.kernel_drops - relay_lost
-        return {"forwarded": forwarded, "received": received, "kernel_drops": self.kernel_drops, "difference": gap or "exact"}
+        events, lost = self.kernel_drop_events, forwarded - received - relay_lost
+        known = events <= lost <= events * SEGMENTS_MAX
+        return {
+            "forwarded": forwarded, "received": received,
+            "kernel_drop_events": events, "lost_in_kernel": lost if known else events,
+            "difference": "exact" if known else lost - events,
+        }  # fmt: skip
 
     def conservation(self) -> int | str:
         """ "exact", or the sum of what is missing or too much anywhere: in a process, or between them."""
@@ -123,7 +130,7 @@ class Results:
             "lost": ledger.sent - ledger.delivered,
             "mismatched": self.mismatched,
             "retransmitted": sum(client["fragments_retransmitted"] for client in self.clients.values()),
-            "kernel_drops": self.kernel_drops,
+            "kernel_drop_events": self.kernel_drop_events,
             "conservation": self.conservation(),
             "network": self.network_sum(),
             "latency_ms": ledger.percentiles(),

@@ -168,7 +168,7 @@ def row(name: str, counters: dict[str, Any], forwarded: int, pooled: str, differ
     """One row of the packets' table."""
     dropped = ", ".join(f"{reason} {n}" for reason, n in sorted(dropped_of(counters).items())) or "0"
     numbers = [counters["received"], counters["originated"], forwarded, counters["delivered"], counters["absorbed_cover"]]
-    return [name, *map(str, numbers), pooled, dropped, str(counters["kernel_drops"]), str(difference or "exact")]
+    return [name, *map(str, numbers), pooled, dropped, str(counters["kernel_drop_events"]), str(difference or "exact")]
 
 
 def sum_line(results: Results) -> str:
@@ -176,7 +176,7 @@ def sum_line(results: Results) -> str:
     total = results.network_sum()
     return (
         f"Over the network: forwarded {total['forwarded']} = received {total['received']} + dropped by the kernel "
-        f"{total['kernel_drops']}: {total['difference']}."
+        f"{total['kernel_drop_events']}: {total['difference']}."
     )
 
 

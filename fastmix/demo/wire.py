@@ -165,7 +165,7 @@ class Relays:
 
     def lost(self) -> int:
         """What the relays' sockets dropped, and what could not be handed on."""
-        return self._lost + sum(endpoint.kernel_drops() for endpoint, _, _ in self._ends.values())
+        return self._lost + sum(endpoint.kernel_drop_events() for endpoint, _, _ in self._ends.values())
 
     def close(self) -> None:
         """Closes the sockets."""

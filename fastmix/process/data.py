@@ -182,7 +182,7 @@ def carry(plane: DataPlane, setup: NodeSetup) -> None:
         now_ns = time.monotonic_ns()
         if now_ns >= look_at_ns:
             plane.look(now_ns, boot_time_ns())
-            plane.kernel_drops = setup.endpoint.kernel_drops()
+            plane.kernel_drop_events = setup.endpoint.kernel_drop_events()
             look_at_ns = now_ns + LOOK_NS
         word = int(command["drain"][0])
         if word and not draining:
@@ -204,6 +204,6 @@ def finish(plane: DataPlane, setup: NodeSetup) -> None:
     with suppress(OSError):  # a socket that fails now has no more to say, and the node has drained all the same
         while plane.road.receive(time.monotonic_ns()) > 0 and time.monotonic_ns() < end_ns:
             continue
-    plane.kernel_drops = setup.endpoint.kernel_drops()
+    plane.kernel_drop_events = setup.endpoint.kernel_drop_events()
     plane.publish()
     setup.page["process"]["drained"] = 1

@@ -22,7 +22,7 @@ COUNTERS = (
     "in_stage",
     "released_below_floor",
     "strategy_faults",
-    "kernel_drops",
+    "kernel_drop_events",
     "crash_uncertain",
     "sending",
     *(verdict.label for verdict in DROPS),

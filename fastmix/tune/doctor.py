@@ -66,7 +66,7 @@ def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Rep
         "trains": f"{max_segments()} datagrams in one (UDP_SEGMENT, UDP_GRO)" if max_segments() else "none",
         "memory": f"{machine.memory >> 20} MB free for a node",
         **{name: _read(name, host) for name in SHOWN},
-        "capacity": f"{rate} unwraps/s a core ({geometry.name}); a node with sockets and links does some 20 % less",
+        "capacity": f"{rate} unwraps/s a core ({geometry.name}); a node with sockets and links does a quarter to a third less",
     }
     bad = [each for each in check(profile, host) if _is_bad(each, host)]
     warnings = [*_of_kernels(), *_of_sockets(config), *(_of_finding(each, apply_command(profile, host)) for each in bad)]
@@ -102,14 +102,14 @@ def _of_kernels() -> list[Caution]:
         return [Caution(problem, 'unset FASTMIX_ISA, or set isa = "auto"')]
     if used == ISAS[0]:
         remedy = "run the node on a CPU with AVX2 or better; if this one has it, build fastmix anew here"
-        return [Caution("only the portable kernels run here: a fifth of what AVX-512 IFMA does", remedy)]
+        return [Caution("only the portable kernels run here: a seventh of what AVX-512 IFMA does", remedy)]
     return []
 
 
 def _of_sockets(config: MixnodeConfig | None) -> list[Caution]:
     found = []
     if not has_backend("gso"):
-        problem = f"{REMEDIES['gso']}: 1.8 us to move a packet in and out instead of 0.3"
+        problem = f"{REMEDIES['gso']}: 1.1 us to move a packet in and out instead of 0.2, where neighbours send trains"
         found.append(Caution(problem, "run the node on a newer kernel, outside of a sandbox that emulates one"))
     if config and not (config.io == "auto" or has_backend(config.io)):
         found.append(Caution(f'io = "{config.io}" does not work here, so the node does not start', 'set io = "auto"'))

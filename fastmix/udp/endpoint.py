@@ -105,7 +105,7 @@ class UdpEndpoint:
             f"bursts may be lost; set `sysctl net.core.rmem_max={asked}` or grant CAP_NET_ADMIN"
         )
 
-    def kernel_drops(self) -> int:
+    def kernel_drop_events(self) -> int:
         """What the kernel dropped at these sockets so far, each modulo 2^32: a full receive buffer or a wrong checksum.
 
         Datagrams, but with the backend `gso` a train that is lost counts as one.

@@ -93,7 +93,7 @@ def test_a_socket_that_fails_at_the_end() -> None:
     def receive(_now_ns: int) -> int:
         raise OSError("receive")
 
-    plane: Any = SimpleNamespace(road=SimpleNamespace(receive=receive), publish=lambda: None, kernel_drops=0)
-    setup: Any = SimpleNamespace(endpoint=SimpleNamespace(kernel_drops=lambda: 7), page={"process": {"drained": 0}})
+    plane: Any = SimpleNamespace(road=SimpleNamespace(receive=receive), publish=lambda: None, kernel_drop_events=0)
+    setup: Any = SimpleNamespace(endpoint=SimpleNamespace(kernel_drop_events=lambda: 7), page={"process": {"drained": 0}})
     finish(plane, setup)
-    assert (setup.page["process"]["drained"], plane.kernel_drops) == (1, 7)
+    assert (setup.page["process"]["drained"], plane.kernel_drop_events) == (1, 7)

@@ -21,7 +21,7 @@ KEYS = {
     "lost",
     "mismatched",
     "retransmitted",
-    "kernel_drops",
+    "kernel_drop_events",
     "conservation",
     "latency_ms",
     "nodes",

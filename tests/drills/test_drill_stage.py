@@ -38,15 +38,15 @@ def test_a_flow_counts_what_is_sent_once_and_twice(options: Options) -> None:
         assert flow.sent == metrics.received == 2 * copies + 40 + again
         assert metrics.dropped["drop_replay"] == copies + again
         assert metrics.forwarded == flow.received == flow.expected
-        assert stage.kernel_drops() == 0
+        assert stage.kernel_drop_events() == 0
 
 
 def test_a_void_run_is_repeated(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = iter([3, 0])
-    monkeypatch.setattr(Stage, "kernel_drops", lambda stage: next(dropped))
+    monkeypatch.setattr(Stage, "kernel_drop_events", lambda stage: next(dropped))
     report = repeated_while_void("some", options, Scene(), lambda stage: Outcome({"n": 1}, {"good": True}))
     assert report.passed
-    assert (report.void_runs, report.conservation["kernel_drops"]) == (1, 0)
+    assert (report.void_runs, report.conservation["kernel_drop_events"]) == (1, 0)
     assert ATTEMPTS > 1
 
 

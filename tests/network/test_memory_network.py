@@ -126,7 +126,7 @@ def check_sums(run: Run) -> None:
     n = run.traffic.n
     for metrics in nodes.values():
         assert metrics.conservation == 0
-        assert (metrics.pooled, metrics.in_stage, metrics.kernel_drops, metrics.strategy_faults) == (0, 0, 0, 0)
+        assert (metrics.pooled, metrics.in_stage, metrics.kernel_drop_events, metrics.strategy_faults) == (0, 0, 0, 0)
     drained = sum(metrics.dropped["drop_drained"] for metrics in nodes.values())
     assert sum(metrics.dropped_total for metrics in nodes.values()) == drained
     assert sum(nodes[number].received for number in (0, 1)) == n

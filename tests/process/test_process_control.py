@@ -104,20 +104,20 @@ def test_nonsense_on_the_control_socket(start) -> None:
     assert "Traceback" not in node.log()
 
 
-def test_kernel_drops_are_counted(start) -> None:
+def test_kernel_drop_events_are_counted(start) -> None:
     """A burst into a small buffer while the data plane stands still: what is not received is a kernel drop, to the last one."""
     node = start(options={"receive_buffer": 1 << 16})
     node.signal(signal.SIGSTOP, "data")
     node.send(600)
     node.signal(signal.SIGCONT, "data")
-    metrics = until(lambda: (m := node.metrics()).received + m.kernel_drops == 600 and m.kernel_drops and m)
+    metrics = until(lambda: (m := node.metrics()).received + m.kernel_drop_events == 600 and m.kernel_drop_events and m)
     assert metrics.received >= 10
     assert metrics.conservation == 0
     pid = node.signal(signal.SIGKILL, "data")
     until(lambda: node.child("data") not in (0, pid))
     node.send(5)
     after = until(lambda: (m := node.metrics()).received == metrics.received + 5 and m)
-    assert after.kernel_drops == metrics.kernel_drops, "the next data plane has the same socket"
+    assert after.kernel_drop_events == metrics.kernel_drop_events, "the next data plane has the same socket"
 
 
 def test_abuse_on_the_wire(start) -> None:

@@ -35,7 +35,7 @@ def test_all_that_is_sent_is_accounted_for(start, io, workers) -> None:
     assert until(lambda: node.receive() == 72 and node.frames)
     assert node.stop() == 0
     metrics = Metrics(**json.loads((node.state_dir / LAST_METRICS).read_text()))
-    assert (metrics.received, metrics.forwarded, metrics.kernel_drops, metrics.conservation) == (node.sent, 72, 0, 0)
+    assert (metrics.received, metrics.forwarded, metrics.kernel_drop_events, metrics.conservation) == (node.sent, 72, 0, 0)
     assert {label: n for label, n in metrics.dropped.items() if n} == {"drop_length": 10, "drop_other_geometry": 5}
     assert len({opened.packet for opened in node.opened()}) == 72
     assert f"datagrams move by {chosen}" in node.log()

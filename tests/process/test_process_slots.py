@@ -36,7 +36,7 @@ def test_rotations_under_traffic_lose_nothing(node: RotatingNode) -> None:
     until(lambda: node.receive() == node.sent)
     assert sorted(node.onward()) == sorted(public for wave in node.waves for public in wave.onward)
     metrics = until(node.metrics)
-    assert (metrics.forwarded, metrics.dropped_total, metrics.kernel_drops) == (node.sent, 0, 0)
+    assert (metrics.forwarded, metrics.dropped_total, metrics.kernel_drop_events) == (node.sent, 0, 0)
     assert len({key_slot for wave in node.waves for key_slot in wave.key_slots}) >= 4
     check_sums(node)
 

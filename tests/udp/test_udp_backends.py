@@ -88,7 +88,7 @@ def test_drops_of_all_workers_are_summed() -> None:
             while count := io.recv_into(taken)[0]:
                 took[worker] += count
         assert min(took) > 0
-        assert sum(took) + node.kernel_drops() == 2000
+        assert sum(took) + node.kernel_drop_events() == 2000
 
 
 def test_a_port_in_use_is_refused_for_workers_too() -> None:

@@ -76,10 +76,10 @@ def test_a_short_receive_buffer_is_said() -> None:
 
 
 @HOSTS
-def test_kernel_drops_are_counted(host: str) -> None:
+def test_kernel_drop_events_are_counted(host: str) -> None:
     """Sent = received + dropped, to the last datagram."""
     with open_endpoint(host, 0) as sender, open_endpoint(host, 0, receive_buffer=20_000) as endpoint:
-        assert endpoint.kernel_drops() == 0
+        assert endpoint.kernel_drop_events() == 0
         n, io = 200, endpoint.io()
         addresses = np.array([pack_address(*endpoint.address)] * n, ADDRESS)
         assert not sender.io().send_from(np.zeros((n, 1232), np.uint8), np.full(n, 1232, np.uint32), addresses).any()
@@ -87,7 +87,7 @@ def test_kernel_drops_are_counted(host: str) -> None:
         while count := io.recv_into(rows)[0]:
             received += count
         assert 0 < received < n
-        assert received + endpoint.kernel_drops() == n
+        assert received + endpoint.kernel_drop_events() == n
 
 
 ANSWER = """

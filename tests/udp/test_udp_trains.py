@@ -94,7 +94,7 @@ def test_trains_land_whole_and_in_order(pair: Pair, at_once: int) -> None:
     rows, sizes = drain(io, at, at_once)
     assert sizes == [SIZE] * at
     assert (rows == data[:at]).all()
-    assert pair.endpoint.kernel_drops() == 0
+    assert pair.endpoint.kernel_drop_events() == 0
 
 
 def test_what_was_not_asked_for_is_given_next_without_the_kernel(pair: Pair) -> None:

@@ -107,7 +107,7 @@ class Stage:
 
     def kill_node(self) -> None:
         """SIGKILL to all its processes at once."""
-        self._drops_of_killed += self.node.metrics().kernel_drops
+        self._drops_of_killed += self.node.metrics().kernel_drop_events
         pids = self.node.pids()
         with suppress(ProcessLookupError):
             os.killpg(self.node.process.pid, signal.SIGKILL)
@@ -134,7 +134,7 @@ class Stage:
             self.options.progress(0.02, "measuring its capacity")
             self.capacity_per_s = self._carried()
             self.load_per_s = SHARE * self.capacity_per_s
-        self._drops_before += self.node.metrics().kernel_drops
+        self._drops_before += self.node.metrics().kernel_drop_events
 
     def _carried(self) -> float:
         """Packets a second that come through when more are offered than the node can carry."""
@@ -159,9 +159,9 @@ class Stage:
             time.sleep(0.05)
         return now
 
-    def kernel_drops(self) -> int:
+    def kernel_drop_events(self) -> int:
         """Events since the load began: at the node's sockets, and at the sink's."""
-        now = self.node.metrics().kernel_drops + self._drops_of_killed + self._sink_drops()
+        now = self.node.metrics().kernel_drop_events + self._drops_of_killed + self._sink_drops()
         return now - self._drops_before
 
     def _sink_drops(self) -> int:
@@ -198,7 +198,7 @@ def repeated_while_void(name: str, options: Options, scene: Scene, perform: Call
     for void_runs in range(ATTEMPTS):  # noqa: B007  (told below)
         with open_stage(options, scene) as stage:
             outcome = perform(stage)
-            metrics, drops = stage.settle(), stage.kernel_drops()
+            metrics, drops = stage.settle(), stage.kernel_drop_events()
             report = report_of(name, stage, outcome, metrics, drops)
         if not drops:
             break
@@ -210,7 +210,7 @@ def report_of(name: str, stage: Stage, outcome: Outcome, metrics: Metrics, drops
     checks = outcome.checks | {"the node's counters add up": metrics.conservation == 0, "the kernel dropped nothing": drops == 0}
     conservation = {
         "exact": metrics.conservation == 0, "missing": metrics.conservation, "account": metrics.account,
-        "crash_uncertain": metrics.crash_uncertain, "kernel_drops": drops,
+        "crash_uncertain": metrics.crash_uncertain, "kernel_drop_events": drops,
         "dropped": {reason: n for reason, n in sorted(metrics.dropped.items()) if n},
     }  # fmt: skip
     load = {
