@@ -20,7 +20,7 @@ short batches cost more a packet outside of the unwrap."""
 SMALL_MEMORY = 1 << 30
 """Bytes; below, a node is one of a small host."""
 NODE_SHARE = 0.8
-"""Of the unwraps that a core can do a node passes 63 to 73 % on; with a margin, for replay set and pool have to be large enough."""
+"""Of the unwraps that a core can do a node passes 63 to 73 % on; this is more, so that replay set and pool are large enough."""
 KEY_LIFE_S = 780
 """The longest life of a slot's key: ten minutes and both graces. The replay set remembers every packet of it."""
 REPLAY_BYTES = 6.4
