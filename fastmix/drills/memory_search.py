@@ -22,11 +22,11 @@ HELP = "A second after a mix key's end its private bytes are in no memory, core 
 FULL, SHORT = 20, 1
 SCENE = rotation.SCENE
 AFTER_NS = 1_000_000_000
-LEFT_NS = 1_000_000_000
-"""So long a key has to live when it is looked for the first time, at least."""
+LEFT_NS, LEFT_MOST_NS = 1_000_000_000, 5_000_000_000
+"""So long a key has to live when it is looked for the first time, at least; twice as long after each search that took longer."""
 INNER = slice(4, 28)
 """Of a secret's bytes: X25519 clamps the first and the last, so these are there in either form."""
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,15 @@ def perform(stage: Stage) -> Outcome:
 
 def find_alive(stage: Stage, flow: Flow, done: list[int]) -> tuple[LiveKey, Found]:
     """The key that ends next of those that are not done, and where it was found while it lived."""
-    give_up = time.monotonic() + PATIENCE_S
+    give_up, left_ns = time.monotonic() + PATIENCE_S, LEFT_NS
     while time.monotonic() < give_up:
-        keys = [key for key in live_keys(stage) if key.slot not in done and key.closes_ns - time.time_ns() > LEFT_NS]
+        keys = [key for key in live_keys(stage) if key.slot not in done and key.closes_ns - time.time_ns() > left_ns]
         if keys:
             key, found = min(keys, key=lambda each: each.closes_ns), Found()
             go_through(search(stage.node.pids(), stage.directory, key.secret, found), flow)
             if time.time_ns() < key.closes_ns:
                 return key, found
+            left_ns = min(2 * left_ns, LEFT_MOST_NS)
         flow.run(0.05)
     raise BatchTimeout(f"no key was live for long enough in {PATIENCE_S:.0f} s: the machine may be overloaded; try again")
 
