@@ -77,7 +77,7 @@ class MixnodeConfig(Table):
     """Packets a second that one client may send, a second's worth at once; 0: no limit."""
     strict_kx: bool = False
     """Drop packets whose kx_public is outside the prime-order subgroup, before they are taken for the first of their kind. For a
-    ninth to an eighth of the unwrap more, nobody can have a packet dropped at the next hop by changing its first bytes."""
+    tenth to an eighth of the unwrap more, nobody can have a packet dropped at the next hop by changing its first bytes."""
     receive_buffer: int = Field(default=8 << 20, ge=1 << 16, le=1 << 30)
     """Bytes of the kernel's receive buffer, of each worker's socket."""
     io: Literal["auto", "gso", "mmsg", "socket"] = "auto"
