@@ -10,9 +10,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fastmix.errors import ConfigError, CryptoError
 from fastmix.files.durable import write_durably
@@ -40,21 +41,27 @@ class Descriptor:
         return self.publics[at] if 0 <= at < len(self.publics) and self.publics[at] != NOBODY else None
 
 
-def identity_public(seed: bytes) -> bytes:
-    """The Ed25519 public key of a 32-byte seed."""
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+class Signer(Protocol):
+    """An identity: a node's, or that of an opened store."""
+
+    @property
+    def public(self) -> bytes:
+        """Its Ed25519 public key."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The Ed25519 signature."""
 
 
-def write_descriptor(path: Path, descriptor: Descriptor, seed: bytes) -> None:
-    """Signs and replaces the file. `OSError` leaves the old one."""
+def write_descriptor(path: Path, descriptor: Descriptor, signer: Signer) -> None:
+    """Signs and replaces the file. `OSError`, or what the signer raises, leaves the old one."""
     times = descriptor.times
     body = {
-        "node": descriptor.node, "identity": identity_public(seed).hex(), "slot_ns": times.slot_ns, "early_ns": times.early_ns,
+        "node": descriptor.node, "identity": signer.public.hex(), "slot_ns": times.slot_ns, "early_ns": times.early_ns,
         "late_ns": times.late_ns, "first_slot": descriptor.first_slot, "valid_until_ns": descriptor.valid_until_ns,
         "publics": [public.hex() for public in descriptor.publics],
     }  # fmt: skip
     line = json.dumps(body).encode()
-    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(CONTEXT + line)
+    signature = signer.sign(CONTEXT + line)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, line + b"\n" + signature.hex().encode() + b"\n", 0o644)
 

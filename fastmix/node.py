@@ -73,7 +73,7 @@ class Mixnode:
         self._state = NodeState.STARTING
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "fastmix.process", *map(str, fds), pass_fds=fds,
+                sys.executable, "-P", "-m", "fastmix.process", *map(str, fds), pass_fds=(*fds, *self._passphrase_fd()),
                 env=child_environment(self.config.isa), start_new_session=True,
             )  # fmt: skip
         finally:
@@ -154,6 +154,10 @@ class Mixnode:
         if isinstance(strategy, MixingStrategy) and type(strategy).__module__ == "__main__":
             raise unpicklable(strategy, "its class is in the main script, which the node does not import")
         return mixing_blob(mixing, self._network, self.config.number)
+
+    def _passphrase_fd(self) -> tuple[int, ...]:
+        identity = self.config.identity
+        return () if identity is None or identity.passphrase_fd is None else (identity.passphrase_fd,)
 
     async def _wait_until_ready(self, owner: socket.socket) -> None:
         """One line comes: the node is ready, or why it is not."""

@@ -35,7 +35,7 @@ FOLDERS = (PACKAGE / "profiles", PACKAGE.parent / "tuning")
 NO_PROFILE = "default"
 """This file there is a whole configuration."""
 RULES = ("equal", "at least", "at most", "one of")
-NOT_A_PROFILES = ("number", "network", "secret_file", "state_dir", "node_id", "listen_addr", "allow_swap")
+NOT_A_PROFILES = ("number", "network", "secret_file", "identity", "state_dir", "node_id", "listen_addr", "allow_swap")
 """Who a node is and where its files are: nothing that several nodes could share."""
 NOT_A_PROFILES_MIXING = ("strategy", "options", "classes", "floor")
 """How well packets are mixed: nothing that speed may decide."""

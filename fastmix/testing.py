@@ -81,7 +81,7 @@ class MemoryKeys:
 
     def _write(self, descriptor: Descriptor) -> None:
         path = self._plan.network.path.parent / self._plan.network.node(self.number).descriptor
-        write_descriptor(path, descriptor, self._plan.secrets[self.number])
+        write_descriptor(path, descriptor, self._plan.identities[self.number])
 
     def look(self, node: "MemoryNode", now_ns: int) -> None:
         """Makes and publishes what is due."""

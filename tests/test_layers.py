@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "tune": frozenset({"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
     "process": EVERYTHING,
     "node": frozenset({"keys", "process", "control", "network", "config", "status", "errors", "mixing"}),
-    "plan": frozenset({"descriptor", "network", "files", "packet"}),
+    "plan": frozenset({"keys", "network", "files", "packet"}),
     "testing": EVERYTHING,
     "cli": EVERYTHING,
     "demo": EVERYTHING,

@@ -16,7 +16,7 @@ from fastmix.profile import flat, load_profile, profile_names
 ROOT = Path(__file__).parent.parent
 TUNING = ROOT / "tuning"
 NAMES = ["low-latency", "many-peers", "multi-threaded", "optimized", "single-thread", "small-host"]
-WITHOUT_DEFAULT_VALUE = {"node_id", "listen_addr", "drain_timeout", "keys"}
+WITHOUT_DEFAULT_VALUE = {"node_id", "listen_addr", "drain_timeout", "keys", "identity"}
 """Settings whose default follows from others, or that only some networks have."""
 NODE = 'number = 0\nnetwork = "network.toml"\nsecret_file = "s"\nstate_dir = "state"\n'
 
@@ -29,7 +29,7 @@ def written(path: Path, text: str) -> Path:
 def test_the_default_configuration_says_every_default() -> None:
     config = MixnodeConfig.load(TUNING / "default.toml")
     assert config.network == TUNING / "network.toml"
-    required = {name for name, field in MixnodeConfig.model_fields.items() if field.is_required()}
+    required = {name for name, field in MixnodeConfig.model_fields.items() if field.is_required()} | {"secret_file"}
     plain = MixnodeConfig(**{name: getattr(config, name) for name in required})
     assert config == plain
     said = tomllib.loads((TUNING / "default.toml").read_text())

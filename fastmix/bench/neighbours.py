@@ -21,7 +21,7 @@ from fastmix.errors import NetworkFailure
 from fastmix.kernels._link import Root, seal
 from fastmix.links.static import LinkRoot, derive_link_root
 from fastmix.packet.geometry import FRAME_PACKET_AT, FRAME_TAG_SIZE, GEOMETRIES, HEADER_SIZE
-from fastmix.plan import NetworkPlan, plan_network, public_of
+from fastmix.plan import NetworkPlan, plan_network
 from fastmix.sphinx import build_covers, keypairs
 from fastmix.sphinx.arrays import Bytes, Indices
 
@@ -141,7 +141,7 @@ class Neighbours:
         network = self._plan.network
         _, self.next_publics = keypairs(NEXT_HOPS)
         self.next_indices = np.array([network.index(node.number) for node in network.in_layer(3)], np.uint16)
-        node_public = public_of(self._plan.secrets[NODE])
+        node_public = network.node(NODE).sphinx_public or bytes(32)  # where keys rotate, others build headers for their slots
         self.headers = Headers(node_public, self.next_publics, self.next_indices, self._cores)
         return self
 

@@ -9,12 +9,16 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from fastmix.errors import ConfigError
+from fastmix.cli.keys_store import actor, audit_log
+from fastmix.errors import ConfigError, FastmixError
 from fastmix.files.addresses import Address, format_address, parse_address
 from fastmix.files.durations import duration_ns, format_duration, parse_duration
+from fastmix.files.temporary import SHARED_MEMORY
 from fastmix.keys.policy import KeyRotationPolicy
+from fastmix.network import Node
 from fastmix.packet.geometry import GEOMETRIES
-from fastmix.plan import NetworkPlan, plan_network
+from fastmix.plan import NetworkPlan, identity_table, plan_network, store_path
+from fastmix.process.swap import TMPFS, mount_of
 
 FIRST_PORT = 9000
 LOCAL = tuple(tuple(f"127.0.0.1:{FIRST_PORT + 2 * layer + at}" for at in range(2)) for layer in range(3))
@@ -32,6 +36,7 @@ def new(
     mean_delay: str = "50ms",
     classes: Literal[1, 2, 4] = 1,
     slot: str | None = None,
+    passphrase_file: Path | None = None,
 ) -> None:
     """Make a network: its file, all secrets, and a configuration for each node.
 
@@ -58,9 +63,14 @@ def new(
     classes
         Priority classes.
     slot
-        Give the nodes identities, and let their keys live for slots of this length, such as 10min. The graces are the shortest
-        that the mean delay and max_latency allow.
+        Give the nodes identities in encrypted stores, and let their keys live for slots of this length, such as 10min. The graces
+        are the shortest that the mean delay and max_latency allow.
+    passphrase_file
+        With --slot: the passphrase of all stores, a file of mode 0600. The nodes will ask for it. Without: each store gets a
+        random one in a file beside it, which the node's configuration names; put it where the store's copies do not go.
     """
+    if passphrase_file is not None and slot is None:
+        raise ConfigError("--passphrase-file is for the stores of identities, which a network has with --slot: add it")
     if directory.exists():
         raise ConfigError(f"{directory} exists already: name a new directory")
     layers = chosen((layer1, layer2, layer3))
@@ -76,7 +86,7 @@ def new(
         mean_delay_ns=mean_ns,
         rotates=slot is not None,
     )
-    write(plan, directory, keys_table(slot, mean_ns))
+    write(plan, directory, keys_table(slot, mean_ns), passphrase_file)
     print(f"{directory / 'network.toml'}: {len(plan.network.nodes)} nodes, {clients} clients, {len(plan.network.links)} links")
     for node in plan.network.nodes:
         config = quote(str(directory / f"node-{node.number}.toml"))
@@ -102,12 +112,31 @@ def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
         raise ConfigError(f"{option} {' '.join(texts)}: an address {error}") from None
 
 
+def node_config(plan: NetworkPlan, directory: Path, number: int, keys: str, *, asks: bool) -> str:
+    """The configuration of a node; `keys`: its [keys] table. `asks`: it has to ask for its store's passphrase."""
+    head = f'number = {number}\nnetwork = "network.toml"\n'
+    if not plan.network.rotates:
+        where = f'state_dir = "state-{number}"  # must live as long as the secret\n'
+        return f'{head}secret_file = "secrets/node-{number}"\n{where}'
+    state_dir = state_in_memory(directory, plan.network.node(number))
+    store = store_path(Path(), number)
+    identity = f'[identity]\nstore = "{store}"  # asks for the passphrase: see docs/keys.md\n' if asks else identity_table(store)
+    return f'{head}state_dir = "{state_dir}"  # keys and replay sets: a tmpfs, never a disk\n{keys}\n{identity}'
+
+
+def state_in_memory(directory: Path, node: Node) -> str:
+    """The state directory of a node whose keys rotate: beside its configuration if that is in memory itself."""
+    if mount_of(directory)[0] in TMPFS:
+        return f"state-{node.number}"
+    return str(SHARED_MEMORY / f"fastmix-{node.identity.hex()[:16]}")
+
+
 def keys_table(slot: str | None, mean_ns: int) -> str:
     """The [keys] of a node's configuration; empty without `slot`. `ConfigError` where graces do not fit the slot."""
     if slot is None:
         return ""
     from fastmix.config import MixingConfig
-    from fastmix.control.slot_keys import HOPS
+    from fastmix.control.agreement import HOPS
     from fastmix.keys.slots import SlotTimes
 
     try:
@@ -126,26 +155,26 @@ def keys_table(slot: str | None, mean_ns: int) -> str:
     return "\n[keys]\n" + "".join(f'{name} = "{format_duration(value)}"\n' for name, value in values.items())
 
 
-def write(plan: NetworkPlan, directory: Path, more: str = "") -> None:
-    """All files, or none; `more`: of each node's configuration. `ConfigError` where the directory cannot be made or the network
+def write(plan: NetworkPlan, directory: Path, keys: str = "", passphrase_file: Path | None = None) -> None:
+    """All files, or none; `keys`: the [keys] table of each node. `ConfigError` where the directory cannot be made or the network
     is not a possible one."""
     try:
         directory.mkdir(mode=0o755)
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be made: {error.strerror}; check the directory above it") from None
-    where = "better a tmpfs, for keys are there" if more else "must live as long as the secret"
     try:
-        plan.write(directory)
+        plan.write(directory, passphrase_file)
+        for number, identity in plan.identities.items():
+            with audit_log(store_path(directory, number), identity) as log:
+                log.append(actor(), "keys.init", identity=identity.public.hex(), kept_by="passphrase")
         for node in plan.network.nodes:
-            (directory / f"node-{node.number}.toml").write_text(
-                f'number = {node.number}\nnetwork = "network.toml"\nsecret_file = "secrets/node-{node.number}"\n'
-                f'state_dir = "state-{node.number}"  # {where}\n{more}'
-            )
+            text = node_config(plan, directory, node.number, keys, asks=passphrase_file is not None)
+            (directory / f"node-{node.number}.toml").write_text(text)
     except BaseException as error:
         shutil.rmtree(directory)  # no half of a network, and no secrets of one, stay behind
         if isinstance(error, OSError):
             remedy = "make room on that disk, or name a directory on another one"
             raise ConfigError(f"no network was made: {directory}: cannot be written: {error.strerror}; {remedy}") from None
-        if isinstance(error, ConfigError):
-            raise ConfigError(f"no network was made: {error}") from None
+        if isinstance(error, FastmixError):
+            raise type(error)(f"no network was made: {error}") from None
         raise

@@ -7,6 +7,7 @@ from fastmix.cli.output import print_table
 
 if TYPE_CHECKING:
     from fastmix.config import MixnodeConfig
+    from fastmix.network import Network
     from fastmix.udp.endpoint import UdpEndpoint
 
 NAMED = 8
@@ -25,8 +26,8 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     profile
         A profile whose settings lie under those of the configuration: a name of `fastmix tune list`, or a file.
     check
-        Only check the configuration, the network file, the secrets that the node reads, and the size of its replay set; show
-        where each setting that is not a default comes from.
+        Only check the configuration, the network file, the secrets that the node reads, and the size of its replay set; open the
+        identity's store as the node would; show where each setting that is not a default comes from.
     """
     from fastmix.config import MixnodeConfig
     from fastmix.files.toml import toml_text
@@ -37,6 +38,8 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     use_kernels(loaded.isa)  # before anything imports them
     check_files(loaded, config)
     if check:
+        if loaded.identity is not None:
+            check_identity(loaded)
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         rows = [(name, source, toml_text(value)) for name, (value, source) in loaded.settings.items() if source != "default"]
         print_table(rows)
@@ -67,36 +70,63 @@ def refuse_network_file(path: Path) -> None:
 
 
 def check_files(config: "MixnodeConfig", path: Path) -> None:
-    """Reads all that the node will read; `ConfigError` names what is wrong. The secret must be that of the node's public key."""
-    from fastmix.cli.keys import x25519_public
-    from fastmix.control.fixed_pair import check_fit, fixed_id
-    from fastmix.control.slot_keys import check_keys
+    """Reads all that the node will read, and decrypts nothing; `ConfigError` or `KeyStoreError` names what is wrong. Identity or
+    secret must be that of the network file."""
+    from fastmix.control.agreement import check_keys
     from fastmix.errors import ConfigError
-    from fastmix.files.secret import read_secret
     from fastmix.kernels.isa import active
     from fastmix.links.static import StaticLinkRoots
     from fastmix.network import Network
     from fastmix.process.placement import check_cores
-    from fastmix.seam.pair import pair_path
+    from fastmix.process.swap import check_memory
 
     active()
     check_cores(config.cores)
     network = Network.load(config.network)
     node = network.node(config.number)
-    if network.rotates or config.keys is not None:
-        check_keys(network, config)
-        StaticLinkRoots(network, node.number)
-        return
-    public = x25519_public(read_secret(config.secret_file))
-    if public != node.sphinx_public:
-        raise ConfigError(
-            f"{path}: secret_file {config.secret_file} is not that of node {node.number}: its public key is {public.hex()}, "
-            f"but {config.network} has {node.sphinx_public.hex()}: name the right file, or correct sphinx_public"
-        )
-    check_fit(pair_path(config.state_dir, fixed_id(public)), config.replay_capacity)
+    check_keys(network, config)
+    if network.rotates:
+        check_memory(config.state_dir, config.allow_swap)
+    else:
+        check_fixed(network, config, path)
     n_classes = len(config.mixing.classes)
     if n_classes > network.classes:
         raise ConfigError(
             f"{path}: mixing.classes has {n_classes} entries, but the network has {network.classes} classes: remove some"
         )
     StaticLinkRoots(network, node.number)
+
+
+def check_fixed(network: "Network", config: "MixnodeConfig", path: Path) -> None:
+    """The secret of a key without an end, and the replay set that it has."""
+    from fastmix.cli.keys import x25519_public
+    from fastmix.control.fixed_pair import check_fit, fixed_id
+    from fastmix.errors import ConfigError
+    from fastmix.files.secret import read_secret
+    from fastmix.seam.pair import pair_path
+
+    assert config.secret_file is not None  # `check_keys`
+    public, wanted = x25519_public(read_secret(config.secret_file)), network.node(config.number).sphinx_public
+    if public != wanted:
+        raise ConfigError(
+            f"{path}: secret_file {config.secret_file} is not that of node {config.number}: its public key is {public.hex()}, "
+            f"but {config.network} has {wanted.hex()}: name the right file, or correct sphinx_public"
+        )
+    check_fit(pair_path(config.state_dir, fixed_id(public)), config.replay_capacity)
+
+
+def check_identity(config: "MixnodeConfig") -> None:
+    """Opens the store as the node will; `KeyStoreError` says why it cannot be."""
+    from fastmix.control.identity import NodeIdentity
+    from fastmix.errors import ResourceExhausted
+    from fastmix.network import Network
+    from fastmix.seam.lifeline import keep_unseen
+    from fastmix.seam.memory import Region, create_memory, kept_sections
+
+    keep_unseen()
+    kept = Region(create_memory("fastmix-kept", kept_sections()), kept_sections())
+    try:
+        kept.keep_private()
+    except OSError as error:
+        raise ResourceExhausted(f"memory for keys cannot be locked: {error}") from None
+    NodeIdentity(config, Network.load(config.network), kept).close()

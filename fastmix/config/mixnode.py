@@ -3,8 +3,8 @@
 ```toml
 number = 0                      # this node's number in network.toml
 network = "network.toml"        # paths are relative to this file
-secret_file = "secrets/node-0"  # X25519 secret, 32 raw bytes, mode 0600: `fastmix keys new`
-state_dir = "state-0"           # replay set and control socket; lives as long as the secret
+secret_file = "secrets/node-0"  # X25519 secret, 32 raw bytes, mode 0600: `fastmix keys new`; not where keys rotate
+state_dir = "state-0"           # replay set and control socket; lives as long as the secret; a tmpfs where keys rotate
 
 [mixing]
 strategy = "poisson"            # poisson, timed, size, adaptive, priority, or "package.module:Class"
@@ -14,6 +14,7 @@ max_latency = "500ms"
 Every wrong value is a `ConfigError` that names file and line (where there is a file), key, value and remedy.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
@@ -21,7 +22,7 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from fastmix.config.base import Table, config_error, plain
-from fastmix.config.tables import KeysConfig, MixingConfig
+from fastmix.config.tables import IdentityConfig, KeysConfig, MixingConfig
 from fastmix.config.types import AddressText, Duration, FilePath, refuse
 from fastmix.files.addresses import Address, parse_address
 from fastmix.files.durations import duration_ns, format_duration
@@ -45,10 +46,11 @@ class MixnodeConfig(Table):
     """The node's number in the network file."""
     network: FilePath
     """The network file (`network.toml`)."""
-    secret_file: FilePath
-    """The node's X25519 Sphinx secret, or, where keys rotate, the seed of its Ed25519 identity: 32 raw bytes, mode 0600."""
+    secret_file: FilePath | None = None
+    """The node's X25519 Sphinx secret: 32 raw bytes, mode 0600. Only in a network without identities, and there needed."""
     state_dir: FilePath
-    """Directory of the replay set and the control socket, of this user alone; must live as long as `secret_file`."""
+    """Directory of replay sets and the control socket, of this user alone. Must live as long as `secret_file`; where keys
+    rotate, they are there, too, so it must be in memory (a tmpfs)."""
     node_id: str = Field(default_factory=lambda values: f"mix-{values.get('number', 0):03}", min_length=1, max_length=64)
     """The name in status and logs; by default `mix-000` and so on."""
     listen_addr: AddressText | None = None
@@ -57,6 +59,8 @@ class MixnodeConfig(Table):
     """Strategy and limits."""
     keys: KeysConfig | None = None
     """How long keys live; only in a network whose nodes have identities, and there needed."""
+    identity: IdentityConfig | None = None
+    """The encrypted identity; likewise."""
     workers: int = Field(default=1, ge=1, le=16)
     """Threads that receive and unwrap. One also mixes and sends; several do so beside a mixer."""
     cores: tuple[int, ...] = Field(default=(), strict=False)
@@ -85,7 +89,7 @@ class MixnodeConfig(Table):
     drain_timeout: Duration | None = None
     """Longest drain; by default, and at least, ten mean delays, `max_latency` and a tick."""
     allow_swap: bool = False
-    """Run even if a replay set in memory could be swapped to disk. For demos and drills."""
+    """Run even if replay sets and keys could come to a disk, through swap or with a state_dir on one. For demos and drills."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important messages that are logged."""
 
@@ -98,6 +102,11 @@ class MixnodeConfig(Table):
             )
         if self.mixing.max_batch_size > self.pool_slots:
             raise refuse(f"mixing.max_batch_size {self.mixing.max_batch_size} is above pool_slots {self.pool_slots}: lower it")
+        if self.secret_file is None and self.identity is None:
+            raise refuse(
+                "secret_file is missing: add it, or, in a network whose nodes have identities, an [identity] table that names "
+                "the store"
+            )
         if self.cores and len(self.cores) != self.workers:
             raise refuse(f"cores names {len(self.cores)} CPUs for workers = {self.workers}: name one for each, or none")
         if self.nap > NAP_MOST:
@@ -115,9 +124,9 @@ class MixnodeConfig(Table):
         file = TomlFile(path)
         under = None if profile is None else load_profile(profile)
         values = dict(file.values) if under is None else under.under(file.values)
-        for name in ("network", "secret_file", "state_dir"):
-            if isinstance(values.get(name), str) and values[name]:
-                values[name] = file.path.parent / values[name]
+        values = beside(values, ("network", "secret_file", "state_dir"), file.path.parent)
+        if isinstance(identity := values.get("identity"), dict):
+            values["identity"] = beside(identity, ("store", "passphrase_file", "pkcs11_module"), file.path.parent)
         try:
             config = cls.model_validate(values)
         except ValidationError as error:
@@ -156,6 +165,12 @@ class MixnodeConfig(Table):
         """The longest drain in ns, for a network of that mean delay."""
         least = 10 * mean_delay_ns + duration_ns(self.mixing.max_latency) + mean_delay_ns // TICK_SHARE
         return max(least, duration_ns(self.drain_timeout or timedelta(0)))
+
+
+def beside(values: Mapping[str, object], names: Iterable[str], folder: Path) -> dict[str, object]:
+    """The values; of those names the paths are relative to a folder."""
+    paths = {name: folder / text for name in names if isinstance(text := values.get(name), str) and text}
+    return {**values, **paths}
 
 
 def _place(file: TomlFile, profile: Profile | None, key: Key) -> str:

@@ -1,4 +1,4 @@
-"""`[mixing]` and `[keys]` of a node's configuration."""
+"""`[mixing]`, `[keys]` and `[identity]` of a node's configuration."""
 
 from datetime import timedelta
 from typing import Any, Literal, Self
@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fastmix.config.base import Table
-from fastmix.config.types import Duration, Strategy, refuse
+from fastmix.config.types import Duration, FilePath, Strategy, refuse
 from fastmix.errors import ConfigError
 from fastmix.files.durations import duration_ns
 from fastmix.keys.policy import KeyRotationPolicy
@@ -104,8 +104,9 @@ class KeysConfig(Table):
     """The one before stays good for so long."""
     backup_keys: int = Field(default=3, ge=0)
     """Keys that a descriptor lists besides."""
-    chain: Literal["disk", "memory"] = "disk"
-    """Where the state of the keys to come is: beside the secret_file, sealed, or only in state_dir."""
+    chain: Literal["disk", "memory", "tpm"] = "disk"
+    """Where the state of the keys to come is: beside the store, sealed ("disk"); only in state_dir ("memory"); beside the store,
+    and what it is sealed with in a TPM ("tpm"), where overwritten keys are gone for good."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -120,3 +121,32 @@ class KeysConfig(Table):
         """The same for programs."""
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "chain"}
         return KeyRotationPolicy(**values)
+
+
+class IdentityConfig(Table):
+    """Where a node's identity is, and what opens it, in a network whose keys rotate. `[identity]` in the file."""
+
+    store: FilePath
+    """The encrypted store (`fastmix keys init`); the audit log, and the keys to come, lie beside it."""
+    passphrase_file: FilePath | None = None
+    """File of mode 0600 with the passphrase, or the token's PIN. Without it: the systemd credential fastmix-passphrase, or the
+    terminal."""
+    passphrase_fd: int | None = Field(default=None, ge=0)
+    """Open descriptor that gives it instead. It is read once, however often processes of the node die."""
+    pkcs11_module: FilePath | None = None
+    """Library of the PKCS#11 token that keeps the store's key."""
+    pkcs11_token: str | None = None
+    """Label of that token."""
+    tpm: str | None = None
+    """The TPM as a TCTI string; by default device:/dev/tpmrm0."""
+    without_token: Literal["refuse", "degrade"] = "refuse"
+    """What to do where token or TPM are gone at a start: not to start, or to go on to the end of what is published."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.passphrase_file is not None and self.passphrase_fd is not None:
+            raise refuse("passphrase_file and passphrase_fd: give one of them")
+        if (self.pkcs11_module is None) != (self.pkcs11_token is None):
+            missing = "pkcs11_token" if self.pkcs11_token is None else "pkcs11_module"
+            raise refuse(f"{missing} is missing: a token takes both pkcs11_module, its library, and pkcs11_token, its label")
+        return self

@@ -12,7 +12,8 @@ import pickle
 import resource
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvloop
@@ -22,15 +23,15 @@ from fastmix.control.ask import SOCKET_NAME
 from fastmix.control.duties import Duties
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.talk import serve
-from fastmix.errors import FastmixError
+from fastmix.errors import FastmixError, KeyStoreError
 from fastmix.network import Network
 from fastmix.seam.lifeline import keep_unseen, set_lifeline
 from fastmix.seam.logs import configure_logs, tell_owner
 from fastmix.seam.memory import Region, kept_sections, page_sections, secret_sections
 
 TICK_S = 0.1
-EXIT_REFUSED = 3
-"""Exit code for a problem that a restart would not mend; the parent gives up."""
+EXIT_REFUSED, EXIT_KEYS = 3, 78
+"""Exit codes for a problem that a restart would not mend; the parent gives up. 78: a store, its passphrase, token or TPM."""
 
 
 def read_setup(fd: int) -> tuple[MixnodeConfig, Network]:
@@ -64,6 +65,19 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
             path.unlink()
 
 
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the process in order while a `with` lasts: somebody may be asked for a passphrase, on a terminal whose echo
+    has to come back."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        signal.signal(signal.SIGTERM, before)
+
+
 def allow_files() -> None:
     """As many open files as the system permits: each link has one of counters."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -83,13 +97,17 @@ def main() -> int:
         for region in (secret, kept):
             region.keep_private()
         allow_files()
-        duties = Duties(config, network, page, secret, NodeIdentity(config, network, kept))
+        with ending_on_sigterm():
+            identity = NodeIdentity(config, network, kept)
+        identity.watch()
+        duties = Duties(config, network, page, secret, identity)
         duties.begin()
         uvloop.run(control(duties, handover))
+        identity.close()
     except (FastmixError, OSError) as error:
         logging.getLogger("fastmix.control").error("%s", error)
         tell_owner(handover.get("owner"), error)
-        return EXIT_REFUSED
+        return EXIT_KEYS if isinstance(error, KeyStoreError) else EXIT_REFUSED
     return 0
 
 

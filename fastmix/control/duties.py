@@ -4,27 +4,28 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.agreement import check_secret
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.load import Load
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
-from fastmix.errors import ConfigError, FastmixError
+from fastmix.errors import FastmixError
 from fastmix.files.secret import read_secret
 from fastmix.links.reservations import Reservations, counter_files
 from fastmix.links.static import StaticLinkRoots
-from fastmix.network import Network, end_name
+from fastmix.network import Network
 from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.memory import Region, ask_mixing
-from fastmix.status import Health, Metrics, NodeState, NodeStatus
+from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
 
 log = logging.getLogger(__name__)
 OTHER_GEOMETRY_LOG_S = COMPLAINT_S = 60.0
@@ -55,12 +56,12 @@ class Duties:
     mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        rotates = self.network.rotates or self.config.keys is not None
-        self.slot_keys = SlotKeyDuty(self.config, self.network) if rotates else None
+        self.slot_keys = SlotKeyDuty(self.config, self.network, self.identity) if self.network.rotates else None
         self.counters = CounterPage(self.page.bytes("counters"))
         self.load = Load()
         self.watch = HealthWatch()
         self.reservations_fail = False
+        self.rotation_problem = ""
 
     def begin(self) -> None:
         """The first control of a node publishes; a later one takes over what is published, and reads no secret again."""
@@ -84,6 +85,7 @@ class Duties:
 
     def _fixed_key(self) -> SnapshotKey:
         config = self.config
+        assert config.secret_file is not None  # `check_keys`
         secret = read_secret(config.secret_file)
         check_secret(self.network, config, secret)
         public, marker = self.network.node(config.number).sphinx_public, marker_of(config.secret_file)
@@ -96,7 +98,7 @@ class Duties:
         n = int(snapshot["copy"]["link_count"][0, int(snapshot["generation"][0]) & 1])
         self.root_ids = [row.tobytes() for row in self.page["root_ids"][:n]]
         if self.slot_keys is not None:
-            self.slot_keys.begin()
+            self.slot_keys.take_over()
         try:
             self._keep_reserved(LOCK_PATIENCE_S)
         except FastmixError as error:
@@ -200,7 +202,9 @@ class Duties:
             return
         try:
             self.slot_keys.tick(self.secret, int(self.page["process"]["adopted"][0]))
+            self.rotation_problem = ""
         except FastmixError as error:  # the keys that are published last until their time is over
+            self.rotation_problem = str(error)
             if time.monotonic() - self.rotation_complained_at >= COMPLAINT_S:
                 log.error("%s; the node goes on with the keys that it has", error)
                 self.rotation_complained_at = time.monotonic()
@@ -247,7 +251,14 @@ class Duties:
 
     def health(self) -> Health:
         """What is wrong now."""
-        return self.watch.look(self.status(), self.metrics(), self.reservations_fail)
+        return self.watch.look(self.status(), self.metrics(), self.reservations_fail, self._key_issues())
+
+    def _key_issues(self) -> Iterator[HealthIssue]:
+        if self.slot_keys is not None:
+            yield from self.slot_keys.issues()
+        if self.rotation_problem:
+            remedy = "the node goes on with the keys that it has, until their time is over"
+            yield HealthIssue("keys", HealthStatus.UNHEALTHY, self.rotation_problem, remedy)
 
     def ask_mixing(self, blob: bytes) -> int:
         """Hands a pickled (strategy, limits) to the data plane. Returns the generation to wait for."""
@@ -261,16 +272,6 @@ class Duties:
         if int(mixing["applied"][0]) < generation:
             return None
         return bytes(mixing["error"][0, : int(mixing["error_size"][0])].tobytes()).decode(errors="replace")
-
-
-def check_secret(network: Network, config: MixnodeConfig, secret: bytes) -> None:
-    """The secret must be the one whose public half the network file names."""
-    if X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw() != network.node(config.number).sphinx_public:
-        raise ConfigError(
-            f"{config.secret_file}: not the secret of {end_name(config.number)}, whose sphinx_public in {network.path} is "
-            "another: "
-            "name the right file, or put the new public key into the network file of all nodes"
-        )
 
 
 def counter_word(step: int, seq: int) -> int:

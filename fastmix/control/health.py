@@ -1,7 +1,7 @@
 """What is wrong with a node, from its state, its counters and how they grew in the last minute."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fastmix.packet.verdict import Verdict
@@ -62,9 +62,9 @@ class HealthWatch:
         while len(self._seen) > 1 and now_s - self._seen[1][0] >= WINDOW_S:
             self._seen.popleft()
 
-    def look(self, status: NodeStatus, metrics: Metrics, reservations_fail: bool) -> Health:
-        """The issues now, the worst first. `reservations_fail`: link counters cannot be written to disk."""
-        found = [*self._of_state(status), *self._of_growth(metrics)]
+    def look(self, status: NodeStatus, metrics: Metrics, reservations_fail: bool, more: Iterable[HealthIssue] = ()) -> Health:
+        """The issues now, the worst first. `reservations_fail`: link counters cannot be written; `more`: what others found."""
+        found = [*self._of_state(status), *self._of_growth(metrics), *more]
         if metrics.conservation:
             problem = f"{metrics.conservation} packets are not accounted for"
             found.append(HealthIssue("conservation", UNHEALTHY, problem, "report it, with the output of fastmix status --json"))

@@ -1,79 +1,230 @@
 """Who a running node is: signs in its name, and keeps its audit log.
 
-A node of a network whose keys rotate has an identity; one of a fixed network has a secret without an identity, and only the log.
-What opens them lies in memory that control alone maps, so that the next control, after a kill, need not ask again.
+A node of a network whose keys rotate has an identity in an encrypted store; one of a fixed network has a secret without an
+identity, and only the log. What opens them lies in memory that controls alone map, so that the next one, after a kill, need not
+ask again:
+
+| the store's key is kept by | in that memory, besides the audit log's key |
+|---|---|
+| a passphrase | the seed |
+| a PKCS#11 token | its PIN: each signature takes the token |
+| a TPM | nothing: each signature takes the chip |
 """
 
-from pathlib import Path
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import numpy.typing as npt
 
-from fastmix.config import MixnodeConfig
-from fastmix.errors import KeyStoreError
+from fastmix.config import IdentityConfig, MixnodeConfig
+from fastmix.control.agreement import check_keys, check_secret
+from fastmix.errors import ConfigError, KeyStoreError
 from fastmix.files.secret import read_secret
 from fastmix.keys import labels
 from fastmix.keys._chain import LockedBytes
 from fastmix.keys.audit import AuditLog, log_path
-from fastmix.keys.hierarchy import SEED_SIZE, Identity, derived
+from fastmix.keys.hierarchy import Identity, derived
+from fastmix.keys.pkcs11 import Pkcs11Wrapping
+from fastmix.keys.store import Sealed, read_store, unsealed
+from fastmix.keys.unlock import asking, check_kind, wrapping_of
+from fastmix.keys.wrapping import PassphraseWrapping, Wrapping
 from fastmix.network import Network
 from fastmix.seam.memory import Region
 
-EMPTY, SEED, NO_IDENTITY = range(3)
-"""States of the kept memory."""
+log = logging.getLogger(__name__)
+LOOK_S = 3.0
+"""Between two looks whether store and token are there."""
+BUSY_S = 5.0
+"""So long a signature waits for a look that is going on."""
+EMPTY, FIXED, SEED, TOKEN, AWAY = range(5)
+"""States of the kept memory. AWAY: the token was not there at the start, so even the audit log's key is unknown."""
+NO_MORE = "not tried again before the token was away, or control starts again: tries may be few"
 
 
 class NodeIdentity:
-    """A node's identity for the life of a control. `KeyStoreError` or `ConfigError` where what opens it cannot be had."""
+    """A node's identity for the life of a control. `KeyStoreError` or `ConfigError` where it cannot be opened."""
 
     def __init__(self, config: MixnodeConfig, network: Network, memory: Region) -> None:
-        """`memory`: of `kept_sections`; the first control of a node fills it, a later one reads no file again."""
+        """`memory`: of `kept_sections`; the first control of a node fills it, a later one asks nobody."""
         node = network.node(config.number)
         self.public: bytes = node.identity or node.sphinx_public
         """The node's Ed25519 public key; in a fixed network its X25519 public key."""
+        self._settings = config.identity
         self._kept = memory["kept"]
-        if self._kept["state"][0] == EMPTY:
-            self._fill(config.secret_file, rotates=network.rotates)
-        self._audit_key = _copied(self._kept["audit_key"][0].data)
-        self.audit = AuditLog(log_path(config.secret_file), self._audit_key)
-        """The node's audit log, beside its keys."""
+        self._turn = threading.Lock()
+        self._ended = threading.Event()
+        self._problem: str | None = None
+        self._refused: str | None = None
+        self._key: LockedBytes | None = None
+        if self._state == EMPTY:
+            check_keys(network, config)
+            if config.identity is None:
+                self._fill_fixed(network, config)
+            else:
+                self._fill(config.identity)
+        keys = config.secret_file if config.identity is None else config.identity.store
+        assert keys is not None  # a configuration has one of the two
+        self._log_path = log_path(keys)
+
+    @property
+    def audit(self) -> AuditLog:
+        """The node's audit log, beside its keys; `KeyStoreError` where its key is not to be had now."""
+        if self._state == AWAY:
+            raise KeyStoreError(f"{self._log_path}: cannot be written: its key is in the identity's store, and {self.problem()}")
+        if self._key is None:
+            self._key = _copied(self._kept["audit_key"][0])
+            self._log = AuditLog(self._log_path, self._key)
+        return self._log
 
     def sign(self, data: bytes) -> bytes:
         """The Ed25519 signature of the node's identity; `KeyStoreError` where that is not to be had now."""
-        if self._kept["state"][0] != SEED:
+        if self._state == FIXED:
             raise KeyStoreError("this node has no identity: the network file names a sphinx_public for it")
-        with _copied(self._kept["secret"][0, :SEED_SIZE].data) as seed:
-            return Ed25519PrivateKey.from_private_bytes(seed.view).sign(data)
+        if not self._turn.acquire(timeout=BUSY_S):
+            raise KeyStoreError(f"the token has not answered for {BUSY_S:.0f} s: look whether it is there")
+        try:
+            with self._opened() as identity:
+                return identity.sign(data)
+        except KeyStoreError as error:
+            self._problem = str(error)
+            raise
+        finally:
+            self._turn.release()
 
     def problem(self) -> str | None:
-        """Why the node could not sign now, for its health; None where it can, or has no identity."""
-        return None
+        """Why the node could not sign now, or not start again: store, token or TPM; None where all are there. Never blocks."""
+        return self._problem
+
+    def watch(self) -> None:
+        """Looks after them from now on, in a thread of its own, for a token may take its time."""
+        threading.Thread(target=self._watch, name="identity", daemon=True).start()
+
+    def look(self) -> None:
+        """Looks once."""
+        if self._state != FIXED:
+            with self._turn:
+                self._problem = self._found_wrong()
 
     def close(self) -> None:
         """Wipes what this process has of it; the kept memory stays for the next control."""
-        self._audit_key.wipe()
+        self._ended.set()
+        if self._key is not None:
+            self._key.wipe()
 
-    def _fill(self, secret_file: Path, *, rotates: bool) -> None:
-        seed = LockedBytes(SEED_SIZE)
-        seed.view[:] = read_secret(secret_file)
-        if rotates:
-            with Identity(seed) as identity, identity.storage_key("audit") as key:
-                self._keep(SEED, key, identity.seed)
-        else:
-            with seed, derived(seed, labels.FIXED_AUDIT) as key:
-                self._keep(NO_IDENTITY, key)
+    @property
+    def _state(self) -> int:
+        return int(self._kept["state"][0])
 
-    def _keep(self, state: int, audit_key: LockedBytes, secret: LockedBytes | None = None) -> None:
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            self.look()
+
+    def _found_wrong(self) -> str | None:
+        try:
+            sealed = self._sealed()
+            gone = None if self._state == SEED else self._wrapping(sealed).problem()
+            if gone:
+                self._refused = None
+                return gone
+            if self._state == AWAY:
+                with self._opened() as identity:
+                    self._keep(TOKEN, identity)
+        except (KeyStoreError, ConfigError) as error:
+            return str(error)
+        return self._refused
+
+    @contextmanager
+    def _opened(self) -> Iterator[Identity]:
+        """The identity, while a `with` lasts. A token that is there and refuses is not asked again: it may lock itself."""
+        if self._state == SEED:
+            with Identity(_copied(self._kept["seed"][0])) as identity:
+                yield identity
+            return
+        if self._refused:
+            raise KeyStoreError(self._refused)
+        sealed = self._sealed()
+        wrapping = self._wrapping(sealed)
+        try:
+            opened = unsealed(sealed, wrapping)
+        except KeyStoreError as error:
+            if wrapping.problem() is None:
+                self._refused = f"{error}; {NO_MORE}"
+            raise
+        with opened:
+            yield opened
+
+    def _sealed(self) -> Sealed:
+        """The store as it is on disk; `KeyStoreError` where it is not whole, or another's by now."""
+        sealed = read_store(self._identity.store)
+        check_kind(sealed)
+        if sealed.public != self.public:
+            raise KeyStoreError(f"{sealed.path}: has become the store of another identity: put the node's own back")
+        return sealed
+
+    @property
+    def _identity(self) -> IdentityConfig:
+        assert self._settings is not None
+        return self._settings
+
+    def _wrapping(self, sealed: Sealed) -> Wrapping:
+        return wrapping_of(sealed.wrapping, self._identity, self._asked, as_key)
+
+    def _asked(self) -> LockedBytes:
+        """Passphrase or PIN, for which nobody is asked twice."""
+        size = int(self._kept["asked_size"][0])
+        if size:
+            return _copied(self._kept["asked"][0, :size])
+        answer = asking(self._identity, f"passphrase of {self._identity.store}", as_key)()
+        self._kept["asked"][0, : len(answer)] = np.frombuffer(answer.view, np.uint8)
+        self._kept["asked_size"] = len(answer)
+        return answer
+
+    def _fill_fixed(self, network: Network, config: MixnodeConfig) -> None:
+        assert config.secret_file is not None
+        secret = read_secret(config.secret_file)
+        check_secret(network, config, secret)
+        with LockedBytes(len(secret)) as locked:
+            locked.view[:] = secret
+            with derived(locked, labels.FIXED_AUDIT) as key:
+                self._kept["audit_key"][0] = np.frombuffer(key.view, np.uint8)
+        self._kept["state"] = FIXED
+
+    def _fill(self, settings: IdentityConfig) -> None:
+        sealed = self._sealed()
+        wrapping = self._wrapping(sealed)
+        if sealed.wrapping == Pkcs11Wrapping.name:
+            self._asked().wipe()  # now: later, when the token comes back, there may be nobody to ask
+        try:
+            with unsealed(sealed, wrapping) as identity:
+                self._keep(SEED if sealed.wrapping == PassphraseWrapping.name else TOKEN, identity)
+        except KeyStoreError:
+            self._problem = wrapping.problem()
+            if self._problem is None or settings.without_token == "refuse":
+                raise
+            log.error("%s; the node goes on to the end of what it has published", self._problem)
+            self._kept["state"] = AWAY
+
+    def _keep(self, state: int, identity: Identity) -> None:
         """For this control and later ones. The state last: a kill before it leaves nothing that counts."""
-        self._kept["audit_key"][0] = np.frombuffer(audit_key.view, np.uint8)
-        if secret is not None:
-            self._kept["secret"][0, : len(secret)] = np.frombuffer(secret.view, np.uint8)
-            self._kept["size"] = len(secret)
+        with identity.storage_key("audit") as key:
+            self._kept["audit_key"][0] = np.frombuffer(key.view, np.uint8)
+        if state == SEED:
+            self._kept["seed"][0] = np.frombuffer(identity.seed.view, np.uint8)
         self._kept["state"] = state
+        if state == SEED:
+            self._kept["asked_size"], self._kept["asked"] = 0, 0
 
 
-def _copied(data: memoryview) -> LockedBytes:
+def as_key(name: str) -> str:
+    """`identity.passphrase_file`."""
+    return f"identity.{name}"
+
+
+def _copied(data: npt.NDArray[np.uint8]) -> LockedBytes:
     """The same bytes in locked memory of its own."""
     copy = LockedBytes(data.nbytes)
-    copy.view[:] = data
+    copy.view[:] = data.data
     return copy

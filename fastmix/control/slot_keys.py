@@ -7,26 +7,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.identity import NodeIdentity
 from fastmix.control.interval import Interval, last_descriptor
 from fastmix.control.rotation import Rotation
 from fastmix.control.snapshot import SnapshotKey, publish_keys
-from fastmix.descriptor import Descriptor, identity_public, write_descriptor
-from fastmix.errors import ConfigError, KeyRotationFailed, ResourceExhausted
+from fastmix.descriptor import Descriptor, write_descriptor
+from fastmix.errors import ConfigError, FastmixError, KeyRotationFailed, KeyStoreError, ResourceExhausted
 from fastmix.files.durable import write_durably
-from fastmix.files.durations import duration_ns, format_duration
-from fastmix.files.secret import read_secret
+from fastmix.files.durations import format_duration
 from fastmix.keys.chainfile import ChainFile, chain_path
 from fastmix.keys.clock import ClockMark, WallClock
 from fastmix.keys.policy import KeyRotationPolicy
-from fastmix.network import Network, end_name
+from fastmix.keys.tpm import DEVICE, NV_INDEX, NvPlaces
+from fastmix.network import Network
 from fastmix.seam.memory import Region
 from fastmix.seam.pair import boot_id
+from fastmix.status import HealthIssue, HealthStatus
 
 log = logging.getLogger(__name__)
-HOPS = 3
 CLOCK_FILE = "clock"
 """In state_dir: what both clocks showed when keys were last looked after."""
 MARK_NS = 1_000_000_000
@@ -34,6 +36,8 @@ LOCK_PATIENCE_S = 3.0
 ADOPTED_WAIT_S, ADOPTED_LOOK_S = 5.0, 0.005
 """So long a data plane may take to let go of keys that burn; then their files are wiped all the same."""
 MOVED_NS = 1_000_000_000
+AGAIN_NS = 2_000_000_000
+"""So long after something could not be had it is tried again."""
 
 
 def read_mark(text: str) -> ClockMark | None:
@@ -50,61 +54,80 @@ def clock_mark() -> ClockMark:
     return ClockMark(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), boot_id())
 
 
-def check_keys(network: Network, config: MixnodeConfig) -> None:
-    """`ConfigError` where network and configuration do not agree on how keys live."""
-    if network.rotates and config.keys is None:
-        raise ConfigError(f"{network.path}: its nodes have identities, so keys rotate: add a [keys] table to the configuration")
-    if config.keys is None:
-        return
-    if not network.rotates:
-        raise ConfigError(f"{network.path}: its nodes have keys without an end: remove the [keys] table of the configuration")
-    config.keys.policy.check(HOPS, network.mean_delay_ns, duration_ns(config.mixing.max_latency))
-    public = identity_public(read_secret(config.secret_file))
-    if public != network.node(config.number).identity:
-        raise ConfigError(
-            f"{config.secret_file}: not the seed of the identity of {end_name(config.number)}: its public key is {public.hex()}, "
-            f"but {network.path} has {network.node(config.number).identity.hex()}: name the right file, or correct identity"
-        )
-
-
 @dataclass
 class SlotKeyDuty:
-    """Begins where its predecessor ended; `tick` makes and publishes keys."""
+    """Begins where its predecessor ended; `tick` makes and publishes keys.
+
+    `until_ns`: the end of what is published and true, Unix time; 0: there is nothing.
+    """
 
     config: MixnodeConfig
     network: Network
+    identity: NodeIdentity
     published: list[SnapshotKey] = field(default_factory=list)
+    until_ns: int = 0
+    unwritten: FastmixError | None = None
+    """Why the descriptor that is due has not been written."""
+    kept_policy: KeyRotationPolicy | None = None
+    has_begun: bool = False
+    again_ns: int = 0
     marked_ns: int = 0
     burning: bool = False
     """Keys are being burnt: nothing is made meanwhile."""
 
     def begin(self, policy: KeyRotationPolicy | None = None) -> list[SnapshotKey]:
-        """The keys to begin with. `policy`: one that was set after the start. `FastmixError` where chain, pairs or descriptor
-        cannot be had."""
-        config, mark = self.config, clock_mark()
-        assert config.keys is not None
-        check_keys(self.network, config)
+        """The keys to begin with. `policy`: one that was set after the start. `FastmixError` where chain or pairs cannot be had,
+        or the descriptor cannot be written though the identity can be used."""
+        mark = clock_mark()
+        now_ns = self._resume(mark, policy)
+        self._mark(mark)
+        self.rotation.look(now_ns)
+        self._describe(now_ns)
+        if self.unwritten is not None and not self.identity.problem():
+            raise self.unwritten
+        self.published = self._keys(now_ns)
+        return self.published
+
+    def take_over(self, policy: KeyRotationPolicy | None = None) -> None:
+        """In place of `begin`, where a predecessor has published: `tick` goes on, as soon as it can."""
+        self.kept_policy = policy
+
+    def _resume(self, mark: ClockMark, policy: KeyRotationPolicy | None) -> int:
+        """Opens the chain, and takes up what a predecessor has left; the time."""
+        config = self.config
+        assert config.keys is not None  # `check_keys`
         policy = policy or config.keys.policy
         before, node = self._last_mark(), self.network.node(config.number)
         self.clock = WallClock(mark.unix_ns, mark.boot_ns)
         now_ns = self.clock.read(mark.unix_ns, mark.boot_ns)
-        path = chain_path(config.keys.chain, config.secret_file.parent, config.state_dir)
+        first = policy.times.live(now_ns)[0]
+        chain, is_new = self._open_chain(config.keys.chain, first)
+        try:
+            told = None if is_new else last_descriptor(self._descriptor_path, config.number, node.identity)
+            if other_slots := told is not None and told.times != policy.times:
+                chain.start_over(first)  # what the chain and pairs count are slots of another length
+            self.rotation = Rotation(config.state_dir, policy.times, config.replay_capacity, chain)
+            burn = other_slots or before is None or before.has_parted(mark)
+            self.rotation.begin(now_ns, fresh=other_slots or is_new, burn=burn)
+            self.interval = Interval(config.number, self.rotation, policy, self._write_descriptor)
+            self.interval.take_up(None if other_slots else told, now_ns)
+        except BaseException:
+            chain.close()
+            raise
+        self.until_ns = 0 if self.interval.is_due else self.interval.until_ns
+        self.has_begun = True
+        return now_ns
+
+    def _open_chain(self, kept: str, first: int) -> tuple[ChainFile, bool]:
+        """The chain, and whether it was made just now, from slot `first` on."""
+        config = self.config
+        assert config.identity is not None  # `check_keys`
+        path = chain_path(kept, config.identity.store.parent, config.state_dir)
         path = path.with_name(f"{path.name}-{config.number}")
-        found, first = ChainFile.open(path, wait_s=LOCK_PATIENCE_S), policy.times.live(now_ns)[0]
-        chain = found or ChainFile.create(path, first, wait_s=LOCK_PATIENCE_S)
-        told = last_descriptor(self._descriptor_path, config.number, node.identity) if found else None
-        if other_slots := told is not None and told.times != policy.times:
-            chain.start_over(first)  # what the chain and pairs count are slots of another length
-        self.rotation = Rotation(config.state_dir, policy.times, config.replay_capacity, chain)
-        burn = other_slots or before is None or before.has_parted(mark)
-        self.rotation.begin(now_ns, fresh=other_slots or found is None, burn=burn)
-        self._mark(mark)
-        self.rotation.look(now_ns)
-        self.interval = Interval(config.number, self.rotation, policy, self._write_descriptor)
-        self.interval.take_up(None if other_slots else told, now_ns)
-        self.interval.look(now_ns)
-        self.published = self._keys(now_ns)
-        return self.published
+        index, tpm = NV_INDEX + 2 * config.number, config.identity.tpm or DEVICE
+        places = NvPlaces(index, tcti=tpm) if kept == "tpm" else None
+        found = ChainFile.open(path, places, LOCK_PATIENCE_S)
+        return found or ChainFile.create(path, first, places, LOCK_PATIENCE_S), found is None
 
     def _last_mark(self) -> ClockMark | None:
         try:
@@ -130,7 +153,7 @@ class SlotKeyDuty:
 
     def tick(self, secret: Region, adopted: int) -> None:
         """Makes what is due and publishes it once the data plane has `adopted` the generation before. `FastmixError`: later."""
-        if self.burning:
+        if self.burning or not (self.has_begun or self._resumed()):
             return
         now_ns = self.now_ns()
         try:
@@ -142,7 +165,39 @@ class SlotKeyDuty:
                 self.published = keys
                 log.info("keys of slots %s are live or will be soon", ", ".join(str(key.slot) for key in keys))
         self._mark(clock_mark())
-        self.interval.look(now_ns)
+        if self.unwritten is None or time.monotonic_ns() >= self.again_ns:
+            self._describe(now_ns)
+
+    def _resumed(self) -> bool:
+        """Resumes, now and then, until that has worked."""
+        if time.monotonic_ns() < self.again_ns:
+            return False
+        self.again_ns = time.monotonic_ns() + AGAIN_NS
+        self._resume(clock_mark(), self.kept_policy)
+        return True
+
+    def _describe(self, now_ns: int) -> None:
+        """Writes the descriptor where that is due. What cannot be written now is tried again later."""
+        try:
+            self.interval.look(now_ns)
+        except FastmixError as error:
+            if str(error) != str(self.unwritten):
+                log.error("%s; there is no new descriptor", error)
+            self.unwritten, self.again_ns = error, time.monotonic_ns() + AGAIN_NS
+        else:
+            self.unwritten = None
+
+    def issues(self) -> Iterator[HealthIssue]:
+        """What is wrong with identity and descriptor, and until when that does not matter to others."""
+        is_over = time.time_ns() >= self.until_ns
+        status = HealthStatus.UNHEALTHY if is_over else HealthStatus.DEGRADED
+        until = datetime.fromtimestamp(self.until_ns / 1e9, UTC)
+        over = "what is published is over, so nobody can send to this node"
+        lasts = over if is_over else f"what is published lasts to {until:%F %T} UTC"
+        if problem := self.identity.problem():
+            yield HealthIssue("identity", status, problem, lasts)
+        elif self.unwritten is not None:
+            yield HealthIssue("descriptor", status, str(self.unwritten), lasts)
 
     def _keys(self, now_ns: int) -> list[SnapshotKey]:
         """The keys to publish. Whatever the clock does: one that was published opens no later, and lives no longer."""
@@ -157,13 +212,20 @@ class SlotKeyDuty:
     def _write_descriptor(self, descriptor: Descriptor) -> None:
         path = self._descriptor_path
         try:
-            write_descriptor(path, descriptor, read_secret(self.config.secret_file))
+            write_descriptor(path, descriptor, self.identity)
         except OSError as error:
-            raise ResourceExhausted(f"{path}: the descriptor cannot be written: {error.strerror}") from None
+            problem = f"{path}: the descriptor cannot be written: {error.strerror}; make room, or check the directory"
+            raise ResourceExhausted(problem) from None
+        self.until_ns, self.unwritten = descriptor.valid_until_ns, None
+
+    def _check_begun(self) -> None:
+        if not self.has_begun:
+            raise KeyRotationFailed("the chain of mix keys cannot be had at the moment, as health says: nothing was changed")
 
     def renew(self) -> int:
         """Another chain from two slots on, which the descriptor lists: the slot. `KeyRotationFailed`: all is as before, or the
         descriptor is written as soon as it can be."""
+        self._check_begun()
         now_ns = self.now_ns()
         with failing("the keys of before stay in use"):
             first = self.rotation.renew(now_ns)
@@ -175,6 +237,7 @@ class SlotKeyDuty:
     async def burn(self, secret: Region, adopted: Callable[[], int]) -> int:
         """Burns all keys at once and begins again, with the time that the clock shows, for none of the new keys was ever used:
         the first slot. `adopted`: as in `tick`, now. `KeyRotationFailed` as `renew`."""
+        self._check_begun()
         mark = clock_mark()
         clock = WallClock(mark.unix_ns, mark.boot_ns)
         self.burning = True
@@ -194,11 +257,14 @@ class SlotKeyDuty:
             self.rotation.look(self.now_ns())
             self.interval.begin(self.now_ns())
             self.tick(secret, adopted())
+            if self.unwritten is not None:
+                raise self.unwritten
         return first
 
     def set_policy(self, policy: KeyRotationPolicy) -> None:
         """Another policy, and a new interval by it. `ConfigError` where it has other slots than the network; `KeyRotationFailed`
         where the descriptor cannot be written now."""
+        self._check_begun()
         times = self.interval.policy
         for name in ("slot", "early", "late"):
             if getattr(policy, name) != getattr(times, name):
@@ -216,10 +282,10 @@ class SlotKeyDuty:
 
 @contextmanager
 def failing(what: str) -> Iterator[None]:
-    """`ResourceExhausted` as `KeyRotationFailed`, with what holds now."""
+    """What disk, token or TPM refuse as `KeyRotationFailed`, with what holds now."""
     try:
         yield
-    except ResourceExhausted as error:
+    except (ResourceExhausted, KeyStoreError) as error:
         raise KeyRotationFailed(f"{error}; {what}") from None
 
 

@@ -13,7 +13,7 @@ from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.network import Network, NetworkClient
 from fastmix.packet.geometry import GEOMETRIES
-from fastmix.plan import NetworkPlan, plan_network
+from fastmix.plan import NetworkPlan, identity_table, plan_network, store_path
 from fastmix.process.swap import check_swap
 
 HOST = "127.0.0.1"
@@ -83,11 +83,11 @@ class Site:
 
     def _config(self, number: int, target: int | None) -> str:
         """A node's configuration file."""
-        secret = self.plan.secret_path(self.directory / "network", number)
+        fixed = [] if self.network.rotates else [f'secret_file = "network/secrets/node-{number}"']
         lines = [
             f"number = {number}",
             'network = "network/network.toml"',
-            f'secret_file = "{secret.relative_to(self.directory)}"',
+            *fixed,
             f'state_dir = "{self.state_dir(number).name}"',
             f"replay_capacity = {replay_capacity(self.options)}",
             "allow_swap = true  # its keys die with it",
@@ -97,7 +97,7 @@ class Site:
             f'max_latency = "{MAX_LATENCY_MS}ms"',
         ]
         rules = PRIORITY_RULES if self.options.strategy == "priority" else ""
-        return "\n".join(lines) + "\n" + rules + keys_table(self.options)
+        return "\n".join(lines) + "\n" + rules + (keys_tables(self.options.slot, number) if self.options.slot else "")
 
     @property
     def network(self) -> Network:
@@ -125,15 +125,13 @@ class Site:
         return check_swap(self.directory, True)
 
 
-def keys_table(options: DemoOptions) -> str:
-    """The part of a node's configuration about keys that rotate."""
-    if options.slot is None:
-        return ""
+def keys_tables(slot: timedelta, number: int) -> str:
+    """The part of a node's configuration about keys that rotate, and its identity."""
     late = timedelta(milliseconds=LATE_MS)
-    early = max(min(timedelta(seconds=1), 2 * options.slot - late), timedelta(0))
+    early = max(min(timedelta(seconds=1), 2 * slot - late), timedelta(0))
     return (
-        f'[keys]\nslot = "{format_duration(options.slot)}"\nearly = "{format_duration(early)}"\nlate = "{LATE_MS}ms"\n'
-        'interval = "10min"\noverlap_period = "1min"\nchain = "memory"\n'
+        f'[keys]\nslot = "{format_duration(slot)}"\nearly = "{format_duration(early)}"\nlate = "{LATE_MS}ms"\n'
+        'interval = "10min"\noverlap_period = "1min"\nchain = "memory"\n' + identity_table(store_path(Path("network"), number))
     )
 
 

@@ -257,13 +257,14 @@ def places_path(path: Path) -> Path:
 
 
 def chain_path(chain: str, keys_dir: Path, state_dir: Path) -> Path:
-    """Where the state lies: with `chain = "disk"` beside the keys, so that it survives a reboot; with "memory" in `state_dir`.
+    """Where the state lies: with `chain = "disk"` or "tpm" beside the keys, so that it survives a reboot; with "memory" in
+    `state_dir`.
 
     That is a tmpfs: the chain outlives processes, but is never on disk. `ConfigError` for another word.
     """
-    places = {"disk": keys_dir, "memory": state_dir}
+    places = {"disk": keys_dir, "tpm": keys_dir, "memory": state_dir}
     if chain not in places:
-        raise ConfigError(f'chain = {chain!r} is not known: use "disk" or "memory"')
+        raise ConfigError(f'chain = {chain!r} is not known: use "disk", "memory" or "tpm"')
     return places[chain] / "mix-keys.chain"
 
 

@@ -4,7 +4,8 @@ import os
 import pickle
 import sys
 
-from fastmix.errors import FastmixError
+from fastmix.errors import FastmixError, KeyStoreError
+from fastmix.process.data import EXIT_KEYS
 from fastmix.process.parent import run
 from fastmix.seam.logs import tell_owner
 
@@ -18,7 +19,7 @@ def main() -> int:
         return run(config, owner_fd=owner_fd)
     except FastmixError as error:
         tell_owner(owner_fd, error)
-        return 1
+        return EXIT_KEYS if isinstance(error, KeyStoreError) else 1
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ from fastmix.udp.endpoint import UdpEndpoint
 
 log = logging.getLogger(__name__)
 EXIT_DRAINED = 0
-EXIT_REFUSED = 3
-"""A problem that a restart would not mend."""
+EXIT_REFUSED, EXIT_KEYS = 3, 78
+"""Problems that a restart would not mend; the second is control's, with the node's keys."""
 LOOK_NS = 50_000_000
 """Longest time without a look at the commands' effects: kernel drops, snapshot, drain."""
 WAIT_S = 0.002

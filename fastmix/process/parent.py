@@ -24,7 +24,7 @@ from fastmix.files.durable import write_durably
 from fastmix.files.private import check_private_directory, lock, open_private
 from fastmix.kernels.isa import active
 from fastmix.network import Network
-from fastmix.process.data import EXIT_DRAINED, EXIT_REFUSED, NodeSetup, run_data_plane
+from fastmix.process.data import EXIT_DRAINED, EXIT_KEYS, EXIT_REFUSED, NodeSetup, run_data_plane
 from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
@@ -88,7 +88,7 @@ class Parent:
         self.config = config
         self.owner_fd = owner_fd
         self.on_ready = on_ready
-        self.failed = False
+        self.failed = 0
         self.told = 0
         self.drain_signals = {signal.SIGTERM, signal.SIGINT}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup: a terminal that closes ends its node
@@ -120,7 +120,7 @@ class Parent:
                 self._wait()
         finally:
             self._end()
-        return 1 if self.failed else 0
+        return self.failed
 
     def _prepare_state_dir(self) -> None:
         state_dir = self.config.state_dir
@@ -135,7 +135,7 @@ class Parent:
         if not lock(self.owner_lock):
             raise ConfigError(f"state_dir {state_dir} is in use by another node: stop that one, or name another directory")
         self._warn(check_swap(state_dir, self.config.allow_swap))
-        self._warn(check_memory(state_dir) if self.config.keys else None)
+        self._warn(check_memory(state_dir, self.config.allow_swap) if self.network.rotates else None)
 
     def _make_memory(self, blob: bytes, hook: Callable[[DataPlane], None] | None) -> None:
         geometry, capacity = self.network.geometry, self.config.pool_slots
@@ -236,9 +236,9 @@ class Parent:
                 return
             code = EXIT_UNTOLD
         restartable = child.died(was_ready, code)
-        if code == EXIT_REFUSED or not restartable:
+        if code in (EXIT_REFUSED, EXIT_KEYS) or not restartable:
             log.error("%s ended with code %d and is not started again: the node stops", child.name, code)
-            self.failed = True
+            self.failed = EXIT_KEYS if code == EXIT_KEYS else 1
             self.page["command"]["drain"] = max(1, int(self.page["command"]["drain"][0]))
             self.page["command"]["wake"] += 1
             return
@@ -271,7 +271,7 @@ class Parent:
     def _kill(self, child: Child) -> None:
         if child.pid:
             log.error("%s does not end by itself", child.name)
-            self.failed |= child is self.data
+            self.failed = self.failed or int(child is self.data)
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
             child.pid = 0

@@ -1,4 +1,4 @@
-"""Whether the replay set, which is a file of the state directory, can reach a disk through swap."""
+"""Whether replay sets and keys, which are files of the state directory, can reach a disk."""
 
 from pathlib import Path
 
@@ -16,16 +16,21 @@ def check_swap(state_dir: Path, allow_swap: bool) -> str | None:
     if allow_swap:
         return f"{problem} (allow_swap is set)"
     raise ConfigError(
-        f"{problem}: put state_dir on a disk, where it belongs, or switch swap off (swapoff -a), or mount with noswap, "
-        "or run in a cgroup with memory.swap.max = 0, or set allow_swap = true"
+        f"{problem}: switch swap off (swapoff -a), or mount with noswap, or run in a cgroup with memory.swap.max = 0, or set "
+        "allow_swap = true; the set of a key without an end may also be on a disk"
     )
 
 
-def check_memory(state_dir: Path) -> str | None:
-    """A warning where pairs of keys that rotate would lie on a disk, which may retain them."""
-    if mount_of(state_dir)[0] in TMPFS:
+def check_memory(state_dir: Path, allow_disk: bool) -> str | None:
+    """Refuses (`ConfigError`) where keys that rotate would lie on a disk, which may retain them; with `allow_disk` returns that
+    as a warning."""
+    kind = mount_of(state_dir)[0]
+    if kind in TMPFS:
         return None
-    return f"state_dir {state_dir} is not in memory, so the disk may keep keys that are over: name a directory of a tmpfs"
+    problem = f"state_dir {state_dir} is on a disk ({kind}), which may keep keys that are over"
+    if allow_disk:
+        return f"{problem} (allow_swap is set)"
+    raise ConfigError(f"{problem}: name a directory of a tmpfs, such as one in /run or /dev/shm, or set allow_swap = true")
 
 
 def swap_active() -> bool:

@@ -58,9 +58,12 @@ of the snapshot that all threads of the data plane use, so that the copy before 
 that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one core can do with
 the kernels of `isa`, as the parent has measured it at the start; `restarts`: data planes that the parent has started again; `io`:
 how datagrams move."""
-KEPT_MAX = 1024
-KEPT = np.dtype([("state", "<u4"), ("size", "<u4"), ("audit_key", "u1", 32), ("secret", "u1", KEPT_MAX)])
-"""What a control leaves to the next one: `state` (0: nothing yet) says what the first `size` bytes of `secret` are."""
+ASKED_MAX = 1024
+KEPT = np.dtype(
+    [("state", "<u4"), ("asked_size", "<u4"), ("audit_key", "u1", 32), ("seed", "u1", 32), ("asked", "u1", ASKED_MAX)]
+)
+"""What a control leaves to the next one. `state` (0: nothing yet) says which of the keys is there; `asked`: the passphrase or PIN
+that somebody was asked for, as long as it is needed."""
 ROOT_ID = np.dtype(("u1", 32))
 SINK_WORDS = np.dtype([("head", "<u8"), ("tail", "<u8")])
 

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import free_places
 
 from fastmix.files.addresses import format_address
+from fastmix.files.temporary import FleetingDirectory
+from fastmix.process.swap import TMPFS, mount_of
 
 WAIT_S = 60
 
@@ -72,6 +75,7 @@ def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:
             "--layer2 nowhere: an address is not an IP address and a port",
         ),
         (["--mean-delay", "soon"], "--mean-delay 'soon'"),
+        (["--passphrase-file", "one"], "a network has with --slot: add it"),
         (["--classes", "3"], "classes"),
         (["--mean-delay", "2h"], "no network was made: "),
         (["--layer1", "127.0.0.1:9", "--layer2", "127.0.0.1:9", "--layer3", "127.0.0.1:8"], "no network was made: "),
@@ -95,6 +99,48 @@ def test_the_network_file_is_no_nodes(tmp_path: Path) -> None:
     for path in net.glob("node-*.toml"):
         path.unlink()
     assert "name the file that has secret_file" in fastmix("run", net / "network.toml").stderr
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory, where state directories of keys that rotate may be."""
+    with FleetingDirectory("fastmix-test-", 1 << 20) as directory:
+        yield directory
+
+
+def test_a_network_with_identities(memory: Path) -> None:
+    """Each store has a passphrase of its own, which its node's configuration names; the audit log begins with its making."""
+    net = memory / "net"
+    made = fastmix("network", "new", net, "--slot", "10min", "--clients", 1)
+    assert made.returncode == 0, made.stderr
+    config, store = net / "node-0.toml", net / "secrets" / "node-0.keys"
+    assert 'state_dir = "state-0"' in config.read_text()
+    assert "secret_file" not in config.read_text()
+    assert not (net / "secrets" / "node-0").exists()
+    assert fastmix("run", "--check", config).returncode == 0
+    passphrases = {path.read_text() for path in net.glob("secrets/*.passphrase")}
+    assert (len(passphrases), {len(text) for text in passphrases}) == (6, {32})
+    words = ("--passphrase-file", store.with_suffix(".passphrase"), "--json")
+    assert json.loads(fastmix("keys", "audit", store, *words).stdout)["records"] == 1
+    identity = json.loads(fastmix("keys", "verify", store, *words).stdout)["identity"]
+    assert f'identity = "{identity}"' in (net / "network.toml").read_text()
+
+
+def test_a_network_with_identities_under_one_passphrase(tmp_path: Path) -> None:
+    file, net = tmp_path / "passphrase", tmp_path / "net"
+    file.write_text("correct horse")
+    file.chmod(0o644)
+    refused = fastmix("network", "new", net, "--slot", "10min", "--passphrase-file", file)
+    assert (refused.returncode, f"chmod 600 {file}" in refused.stderr, net.exists()) == (78, True, False), refused
+    assert refused.stderr.startswith("fastmix: no network was made: ")
+    file.chmod(0o600)
+    places = [word for layer in (1, 2, 3) for word in (f"--layer{layer}", f"192.0.2.{layer}:9000")]
+    assert fastmix("network", "new", net, *places, "--slot", "10min", "--passphrase-file", file).returncode == 0
+    config = (net / "node-0.toml").read_text()
+    assert "passphrase_file" not in config
+    assert ('state_dir = "/dev/shm/fastmix-' in config) == (mount_of(tmp_path)[0] not in TMPFS)
+    assert not list(net.glob("secrets/*.passphrase"))
+    assert fastmix("keys", "verify", net / "secrets" / "node-2.keys", "--passphrase-file", file).returncode == 0
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

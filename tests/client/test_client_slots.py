@@ -41,7 +41,7 @@ def publish(plan: NetworkPlan, numbers: Iterable[int], first: int = 1000, n: int
         publics = tuple(public_of(bytes([number + 1, slot % 256]) * 16) for slot in range(first, first + n))
         descriptor = Descriptor(number, times, first, publics, 4_000_000_000 * S)
         path = plan.network.path.parent / plan.network.node(number).descriptor
-        write_descriptor(path, descriptor, plan.secrets[number])
+        write_descriptor(path, descriptor, plan.identities[number])
 
 
 def public(number: int, slot: int) -> bytes:

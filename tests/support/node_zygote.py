@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastmix.config import KeysConfig, MixingConfig, MixnodeConfig
+from fastmix.config import IdentityConfig, KeysConfig, MixingConfig, MixnodeConfig
 from fastmix.dataplane.plane import DataPlane
 from fastmix.errors import FastmixError
 from fastmix.process.jit import warm_jit
@@ -26,8 +26,9 @@ from fastmix.seam.pair import Pair
 
 def config_of(values: dict[str, Any]) -> MixnodeConfig:
     """The configuration from plain values."""
-    paths = {name: Path(values[name]) for name in ("network", "secret_file", "state_dir")}
-    tables = {name: table(**values[name]) for name, table in (("mixing", MixingConfig), ("keys", KeysConfig)) if name in values}
+    paths = {name: Path(values[name]) for name in ("network", "secret_file", "state_dir") if name in values}
+    kinds = {"mixing": MixingConfig, "keys": KeysConfig, "identity": IdentityConfig}
+    tables = {name: table(**values[name]) for name, table in kinds.items() if name in values}
     return MixnodeConfig(**values | paths | tables)
 
 

@@ -21,7 +21,7 @@ from road_rig import Sender
 from fastmix.control.ask import ask
 from fastmix.errors import FastmixError
 from fastmix.network import link_id
-from fastmix.plan import NetworkPlan, plan_network
+from fastmix.plan import NetworkPlan, passphrase_path, plan_network, store_path
 from fastmix.status import Metrics
 from fastmix.testing import roots_of
 
@@ -118,7 +118,7 @@ class RealNode:
         base = {
             "number": 1,
             "network": str(self.plan.network.path),
-            "secret_file": str(self.plan.secret_path(self.folder / "network", 1)),
+            **self.keys_of(self.folder / "network"),
             "state_dir": str(self.state_dir),
             "allow_swap": True,
             "replay_capacity": 100_000,
@@ -126,6 +126,13 @@ class RealNode:
             "mixing": AT_ONCE,
         }
         return base | self.options
+
+    def keys_of(self, network: Path) -> dict[str, Any]:
+        """Where its secret or its identity is."""
+        if not self.rotates:
+            return {"secret_file": str(self.plan.secret_path(network, 1))}
+        store = store_path(network, 1)
+        return {"identity": {"store": str(store), "passphrase_file": str(passphrase_path(store))}}
 
     def launch(self) -> None:
         """Starts it, and returns at once."""

@@ -20,6 +20,7 @@ from fastmix.errors import BatchTimeout
 from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.packet.geometry import WAN
+from fastmix.plan import identity_table, store_path
 from fastmix.seam.pair import pair_size
 from fastmix.status import Metrics
 from fastmix.tune.capacity import unwraps_per_s
@@ -69,16 +70,17 @@ class Scene:
         """For the report."""
         return {name: format_duration(getattr(self, name)) for name in ("slot", "early", "late", "max_latency")}
 
-    def config_text(self, secret: str, capacity: int) -> str:
+    def config_text(self, capacity: int) -> str:
         """The node's configuration file."""
         return "\n".join((
-            f"number = {NODE}", 'network = "network/network.toml"', f'secret_file = "{secret}"', 'state_dir = "state"',
+            f"number = {NODE}", 'network = "network/network.toml"', 'state_dir = "state"',
             "allow_swap = true  # its keys die with it", f"replay_capacity = {capacity}", f"workers = {self.workers}",
             f"strict_kx = {str(self.strict_kx).lower()}", f"receive_buffer = {RECEIVE_BUFFER}", "[mixing]",
             f'max_latency = "{format_duration(self.max_latency)}"', "[keys]", f'slot = "{format_duration(self.slot)}"',
             f'early = "{format_duration(self.early)}"', f'late = "{format_duration(self.late)}"',
             f'interval = "{format_duration(max(self.slot, timedelta(minutes=1)))}"', 'overlap_period = "10s"', 'chain = "memory"',
-        )) + "\n"  # fmt: skip
+            identity_table(store_path(Path("network"), NODE)),
+        ))  # fmt: skip
 
 
 class Stage:
@@ -90,8 +92,7 @@ class Stage:
         self.capacity_per_s, self.load_per_s = 0.0, options.rate or 0.0
         self.replay_capacity = scene.replay_capacity
         self.plan = neighbours.new_network(WAN.name).write(directory / "network")
-        secret = self.plan.secret_path(directory / "network", NODE).relative_to(directory)
-        (directory / "node.toml").write_text(scene.config_text(str(secret), self.replay_capacity))
+        (directory / "node.toml").write_text(scene.config_text(self.replay_capacity))
         self.config = MixnodeConfig.load(directory / "node.toml")
         self.node: NodeUnderTest
         self.packets: PacketMaker

@@ -1,0 +1,177 @@
+"""A real node and its encrypted store: what it refuses, what a killed control needs, what it says when it cannot sign."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_node import children, until
+from run_rotating import CommandNode
+
+from fastmix.descriptor import read_descriptor
+from fastmix.errors import FastmixError
+from fastmix.files.temporary import FleetingDirectory
+from fastmix.plan import passphrase_path
+from fastmix.process.swap import TMPFS, mount_of
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with FleetingDirectory("fastmix-test-", 1 << 20) as made:
+        yield made
+
+
+@pytest.fixture
+def node(directory: Path) -> Iterator[CommandNode]:
+    """Not started yet."""
+    made = CommandNode(directory)
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def first_slot(node: CommandNode) -> int:
+    """Of the descriptor that the node has published; it must be signed."""
+    me = node.plan.network.node(0)
+    try:
+        return read_descriptor(node.descriptor, 0, me.identity, time.time_ns()).first_slot
+    except FastmixError:
+        return 0
+
+
+def spoilt(whole: bytes, how: str) -> bytes:
+    return {
+        "truncated": whole[:100],
+        "flipped": whole[:200] + bytes([whole[200] ^ 1]) + whole[201:],
+        "newer": whole[:8] + b"\x02" + whole[9:],
+        "empty": b"",
+    }[how]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("truncated", "is truncated"), ("flipped", "is damaged"), ("newer", "has version 2"), ("empty", "is truncated")],
+)
+def test_a_damaged_store(node: CommandNode, how: str, told: str) -> None:
+    before = {path.name for path in node.store.parent.iterdir()}
+    node.store.write_bytes(spoilt(node.store.read_bytes(), how))
+    said = node.refused()
+    assert (said.count("\n"), f"{node.store}: {told}" in said) == (1, True), said
+    assert not node.state_dir.exists()
+    assert {path.name for path in node.store.parent.iterdir()} == before
+
+
+def test_a_store_that_is_not_private_or_not_there(node: CommandNode) -> None:
+    node.store.chmod(0o644)
+    assert f"chmod 600 {node.store}" in node.refused("--check")
+    node.store.chmod(0o600)
+    os.chown(node.store, 12345, -1)
+    assert "belongs to user 12345" in node.refused("--check")
+    node.store.unlink()
+    assert "there is no key store" in node.refused("--check")
+
+
+def test_a_wrong_passphrase(node: CommandNode) -> None:
+    """The check and the node say the same; nothing is published, nothing half-written."""
+    file = passphrase_path(node.store)
+    right = file.read_text()
+    file.write_text("correct horse")
+    assert f"{node.store}: wrong passphrase" in node.refused("--check")
+    said = node.refused()
+    assert f"{node.store}: wrong passphrase" in said
+    assert "control ended with code 78 and is not started again" in said
+    assert not node.descriptor.exists()
+    assert "correct horse" not in said
+    file.write_text(right)
+    file.chmod(0o644)
+    assert f"chmod 600 {file}" in node.refused()
+    file.chmod(0o600)
+    node.write_config({"passphrase_file": None}, {})
+    assert "there is no terminal to ask on; use identity.passphrase_fd, identity.passphrase_file or" in node.refused()
+    node.write_config({}, {})
+    node.start()
+
+
+def test_a_killed_control_asks_nobody(node: CommandNode) -> None:
+    """The passphrase came from a pipe, and is gone; the store as well. The next control signs all the same."""
+    ours, theirs = os.pipe()
+    os.write(theirs, passphrase_path(node.store).read_bytes())
+    os.close(theirs)
+    node.write_config({"passphrase_file": None, "passphrase_fd": ours}, {})
+    node.start(ours)
+    os.close(ours)
+    until(lambda: first_slot(node))
+    passphrase_path(node.store).unlink()
+    away = node.store.rename(node.store.with_name("away"))
+    node.descriptor.unlink()
+    node.kill_control()
+    until(lambda: first_slot(node))
+    status, said = until(lambda: node.issues().get("identity"))
+    assert (status, "there is no key store" in said, "what is published lasts to" in said) == ("degraded", True, True)
+    away.rename(node.store)
+    until(lambda: not node.issues())
+
+
+def test_a_descriptor_that_cannot_be_written(node: CommandNode) -> None:
+    """The next control goes on without, keys go on changing, and health says so."""
+    node.start()
+    until(lambda: first_slot(node))
+    folder = node.descriptor.parent
+    folder.rename(folder.with_name("away"))
+    folder.write_text("no directory")
+    node.kill_control()
+    status, said = until(lambda: node.issues().get("descriptor"))
+    assert (status, "what is published is over" in said) == ("unhealthy", True), "it cannot be read either"
+    began = max(node.slots())
+    until(lambda: node.slots() and max(node.slots()) > began + 1)
+    folder.unlink()
+    folder.with_name("away").rename(folder)
+    node.kill_control()
+    until(lambda: not node.issues() and first_slot(node))
+    assert "Traceback" not in node.log.read_text()
+
+
+def test_a_chain_that_cannot_be_had(node: CommandNode) -> None:
+    """A control that comes back leaves the keys that are in use alone, and says that there will be no more."""
+    node.start()
+    (chain,) = node.store.parent.glob("mix-keys.chain-0")
+    chain.write_bytes(b"no chain")
+    node.kill_control()
+    status, said = until(lambda: node.issues().get("keys"))
+    assert (status, str(chain) in said) == ("unhealthy", True)
+    assert node.state() == "running"
+
+
+def test_the_seed_is_nowhere(node: CommandNode) -> None:
+    """Not in the memory of parent and data plane; and files have it only encrypted."""
+    node.start()
+    until(lambda: first_slot(node))
+    seed = bytes(node.plan.identities[0].seed.view)
+    assert node.process
+    family = [node.process.pid, *children(node.process.pid)]
+    assert len(family) == 3
+    for pid in family:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert ("fastmix-kept" in maps) == (pid == node.control())
+    for path in node.directory.rglob("*"):
+        if stat.S_ISREG(path.lstat().st_mode):
+            assert seed not in path.read_bytes(), path
+
+
+def test_state_on_a_disk(node: CommandNode, tmp_path: Path) -> None:
+    """Refused with the remedies; allowed where that is said, with a warning."""
+    if mount_of(tmp_path)[0] in TMPFS:
+        return  # this machine's temporary files are in memory, too
+    text = node.config.read_text().replace('"state"', f'"{tmp_path / "state"}"')
+    node.config.write_text(text.replace("allow_swap = true", ""))
+    for words in ((), ("--check",)):
+        said = node.refused(*words, code=2)
+        assert "is on a disk" in said
+        assert "tmpfs, such as one in /run or /dev/shm, or set allow_swap = true" in said
+    node.config.write_text(text)
+    node.state_dir = tmp_path / "state"
+    node.start()
+    assert "which may keep keys that are over (allow_swap is set)" in node.log.read_text()
