@@ -99,24 +99,28 @@ def descendants(pid: int) -> set[int]:
     return own.union(*map(descendants, own))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_drill_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fastmix", "drill", "run", "rotation", "--force", "--rate", "500", "--json"]
     with (tmp_path / "said").open("wb") as said:
         process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
-    until(lambda: any(b"fastmix.control" in command_of(pid) for pid in descendants(process.pid)), 60)
-    family = descendants(process.pid)
-    places = {cwd for pid in family for cwd in directories_of(pid)}
-    process.send_signal(number)
-    assert process.wait(60) == code
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+    try:
+        until(lambda: any(b"fastmix.control" in command_of(pid) for pid in descendants(process.pid)), 60)
+        family = descendants(process.pid)
+        places = {place for pid in family for place in directories_of(pid)}
+        process.send_signal(number)
+        assert process.wait(60) == code
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: not any(command_of(pid) for pid in family))
     assert places
-    assert not any(Path(place).exists() for place in places)
+    until(lambda: not any(Path(place).exists() for place in places))
     assert b"Traceback" not in (tmp_path / "said").read_bytes()
 
 
 def command_of(pid: int) -> bytes:
-    """Of a process; empty where it is gone."""
+    """Of a process; empty where it is gone, or nobody has asked yet how it ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
