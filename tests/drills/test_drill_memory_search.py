@@ -1,5 +1,6 @@
 """`fastmix drill run memory-search`, its short form, and the search itself."""
 
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ sys.stdin.buffer.read()
 
 def test_nothing_is_found_after_the_end(options: Options) -> None:
     report = memory_search.run(options)
-    figures = report.figures
+    figures = json.loads(json.dumps(report.to_dict()))["figures"]
     assert report.passed, report
     assert figures["found_alive_in_processes"] >= 1
     assert figures["found_alive_in_files"] >= 1

@@ -1,12 +1,14 @@
 """`fastmix drill run rotation`, its short form."""
 
+import json
+
 from fastmix.drills import rotation
 from fastmix.drills.stage.report import Options
 
 
 def test_nothing_is_lost_or_refused(options: Options) -> None:
     report = rotation.run(options)
-    figures = report.figures
+    figures = json.loads(json.dumps(report.to_dict()))["figures"]
     assert (figures["lost"], figures["refused"], figures["doubled"]) == (0, 0, 0), report
     assert figures["rotations"] >= 3
     assert figures["packets"] > 3_000

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+
 from fastmix.bench.cores import Cores, quiet_process
 from fastmix.bench.neighbours import NODE, Neighbours
 from fastmix.bench.under_test import NodeUnderTest, launch, signals_held
@@ -208,7 +210,11 @@ def repeated_while_void(name: str, options: Options, scene: Scene, perform: Call
 
 def report_of(name: str, stage: Stage, outcome: Outcome, metrics: Metrics, drops: int) -> Report:
     """What one performance has come to."""
-    checks = outcome.checks | {"the node's counters add up": metrics.conservation == 0, "the kernel dropped nothing": drops == 0}
+    figures = {name: value.item() if isinstance(value, np.generic) else value for name, value in outcome.figures.items()}
+    checks = {name: bool(holds) for name, holds in outcome.checks.items()} | {
+        "the node's counters add up": metrics.conservation == 0,
+        "the kernel dropped nothing": drops == 0,
+    }
     conservation = {
         "exact": metrics.conservation == 0, "missing": metrics.conservation, "account": metrics.account,
         "crash_uncertain": metrics.crash_uncertain, "kernel_drop_events": drops,
@@ -220,6 +226,6 @@ def report_of(name: str, stage: Stage, outcome: Outcome, metrics: Metrics, drops
         "replay_capacity": stage.replay_capacity,
     }  # fmt: skip
     return Report(
-        name, all(checks.values()), outcome.figures, conservation, checks, load, format_duration(stage.scene.mean_delay),
+        name, all(checks.values()), figures, conservation, checks, load, format_duration(stage.scene.mean_delay),
         stage.scene.graces, seed=stage.options.seed,
     )  # fmt: skip
