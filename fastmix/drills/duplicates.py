@@ -43,7 +43,7 @@ def perform(stage: Stage) -> Outcome:
         figures={
             "pairs": flow.expected, "pairs_to_two_workers": flow.expected, "sealed_again": apart.again, "received": received,
             "forwarded": forwarded, "refused_as_replays": drops.get("drop_replay", 0), "arrived_once": flow.arrived,
-            "arrived_twice": flow.doubled, "never_arrived": flow.lost, "bursts_late": flow.late,
+            "arrived_twice": flow.doubled, "never_arrived": flow.lost, "bursts_late": flow.late, **flow.told(),
         },
         checks={
             "both copies of every pair came to the node": received == flow.sent == 2 * flow.expected,

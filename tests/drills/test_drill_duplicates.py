@@ -13,6 +13,5 @@ def test_one_of_each_pair_goes_on(options: Options) -> None:
     assert figures["pairs"] >= 20_000
     assert figures["forwarded"] == figures["refused_as_replays"] == figures["arrived_once"] == figures["pairs"]
     assert (figures["arrived_twice"], figures["never_arrived"]) == (0, 0)
-    sealed_again = figures["sealed_again"] / figures["pairs"]  # also of the second that was built and not sent any more
-    assert 0.8 < sealed_again < 1.7, "half of the copies, half of those again, and so on"
+    assert figures["sealed_again"] > 0.8 * figures["pairs"], "half of the copies, half of those again, and so on"
     assert report.load["workers"] == 2

@@ -33,8 +33,9 @@ SLICE_NS = 20_000_000
 """So often Ctrl-C is noticed."""
 STALE_NS = 400_000_000
 """A wave that could not begin for so long is not sent: its packets' slots were chosen for another time."""
-HISTORY_NS = 12_000_000_000
-"""So long the sink knows a packet."""
+HISTORY_S = 12.0
+"""So long the sink knows a packet, if not told otherwise."""
+REST_S = 0.05
 PATIENCE_NS = 1_500_000_000
 """After the last arrival nothing more comes."""
 SECOND_NS = 300_000_000
@@ -95,8 +96,12 @@ class Flow:
         copies: int = 1,
         ahead: int = AHEAD,
         seal: Seal | None = None,
+        history_s: float = HISTORY_S,
+        recorded_s: float = 0.0,
     ) -> None:
-        """`rate`: distinct packets a second; `ahead`: waves that are built before the first is sent; `seal`: makes frames."""
+        """`rate`: distinct packets a second; `ahead`: waves that are built before the first is sent; `seal`: makes frames;
+        `recorded_s`: so long frames are kept as they were sent."""
+        self._history_ns, self._recorded_ns = int(history_s * 1e9), int(recorded_s * 1e9)
         self._seal = seal or self._seal_in_turn
         self.rate, self.copies, self._ahead = rate, copies, ahead
         self._maker, self._neighbours, self._cores = maker, neighbours, cores
@@ -219,13 +224,14 @@ class Flow:
         wave.load.schedule(wave.start_ns, wave.interval_ns, LATE_NS)
         if newest is not None:
             wave.load.follow(newest.load)
-            if newest.frames is not None:
-                self._used.put(newest.frames)
-                newest.frames = None
+        for old in self.waves:
+            if old.frames is not None and wave.start_ns - old.start_ns >= self._recorded_ns:
+                self._used.put(old.frames)
+                old.frames = None
         self._counted = {}
         self.waves.appendleft(wave)
         self.expected += len(wave.packets)
-        while wave.start_ns - self.waves[-1].start_ns > HISTORY_NS:
+        while wave.start_ns - self.waves[-1].start_ns > self._history_ns:
             self._forget()
 
     def _forget(self) -> None:
@@ -240,12 +246,20 @@ class Flow:
 
     def _receive(self, end_ns: int) -> None:
         """Runs the newest wave's load, and adds up what it counts."""
-        load = self.waves[0].load
-        load.run(end_ns)
-        counts = load.counts()
-        for name, value in counts.items():
-            setattr(self, name, getattr(self, name) + value - self._counted.get(name, 0))
+        self.waves[0].load.run(end_ns)
+        counts = self.waves[0].load.counts()
+        self._add(counts, self._counted)
         self._counted = counts
+
+    def _add(self, counts: dict[str, int], before: dict[str, int]) -> None:
+        for name, value in counts.items():
+            setattr(self, name, getattr(self, name) + value - before.get(name, 0))
+
+    def rest(self) -> None:
+        """Sends the rest of the wave of now, and nothing more before `run`; receives for another moment."""
+        while not self._sent_all(self.waves[0]):
+            self._receive(time.monotonic_ns() + SLICE_NS)
+        self._receive(time.monotonic_ns() + int(REST_S * 1e9))
 
     def finish(self) -> None:
         """Sends the rest of the wave of now and nothing more; returns when what can still come has come."""
@@ -284,6 +298,22 @@ class Flow:
                 except OSError:  # nobody listens now
                     self.refused += 1
         return wave
+
+    def send_again(self, packets: Packets, rate: float) -> None:
+        """Sends packets of the last seconds once more, in fresh frames, at so many a second; nothing else meanwhile. Those that
+        come out for the first time count as arrived, others as doubled."""
+        frames = self._neighbours.room_for(len(packets))
+        self._seal_in_turn(frames, packets.headers, packets.key_slots)
+        self.send_frames(frames, rate)
+
+    def send_frames(self, frames: Bytes, rate: float) -> None:
+        """The same with frames as they are."""
+        load = self._load(frames, np.zeros((len(frames), 32), np.uint8))
+        load.follow(self.waves[0].load)
+        load.schedule(time.monotonic_ns(), BURST * 1e9 / rate, LATE_NS)
+        while load.next_burst * BURST < len(frames):
+            load.run(time.monotonic_ns() + SLICE_NS)
+        self._add(load.counts(), {})
 
     def _expect(self, packets: Packets) -> Wave:
         if not self.waves:

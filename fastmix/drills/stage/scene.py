@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from fastmix.bench.cores import Cores, quiet_process
 from fastmix.bench.neighbours import NODE, Neighbours
 from fastmix.bench.under_test import NodeUnderTest, launch, signals_held
 from fastmix.config import MixnodeConfig
-from fastmix.drills.stage.flow import AHEAD, Flow, Seal
+from fastmix.drills.stage.flow import Flow
 from fastmix.drills.stage.packets import PacketMaker
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.errors import BatchTimeout
@@ -107,6 +109,8 @@ class Stage:
         with signals_held() as mask:
             self.node = launch(self.directory, self.config, self.cores.for_workers(self.config.workers), mask)
         self.node.wait_ready(meanwhile)
+        for each in self.neighbours.sources:  # that nobody had listened is of before, and must not keep the next packet back
+            each.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def kill_node(self) -> None:
         """SIGKILL to all its processes at once."""
@@ -116,15 +120,14 @@ class Stage:
             os.killpg(self.node.process.pid, signal.SIGKILL)
         self.node.process.wait()
         give_up = time.monotonic() + SETTLE_S
-        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < give_up:
+        while any(map(is_there, pids)) and time.monotonic() < give_up:
             time.sleep(0.002)
         assert self.node.process.stdout is not None
         self.node.process.stdout.close()
 
-    def flow(self, rate: float | None = None, *, copies: int = 1, ahead: int = AHEAD, seal: Seal | None = None) -> Flow:
-        """A load, by default that of the drill."""
-        rate = rate or self.load_per_s
-        return Flow(self.packets, self.neighbours, rate, self.cores.all, copies=copies, ahead=ahead, seal=seal)
+    def flow(self, rate: float | None = None, **how: Any) -> Flow:
+        """A load, by default that of the drill; `how`: see `Flow`."""
+        return Flow(self.packets, self.neighbours, rate or self.load_per_s, self.cores.all, **how)
 
     def make_ready(self) -> None:
         """The node, the maker of packets, and the load: measured, unless the rate is given."""
@@ -167,6 +170,12 @@ class Stage:
         now = self.node.metrics().kernel_drop_events + self._drops_of_killed + self._sink_drops()
         return now - self._drops_before
 
+    def forgive_drops(self) -> int:
+        """How many events there were: those of a time in which no node was there to receive. They make no run void."""
+        drops = self.kernel_drops()
+        self._drops_before += drops
+        return drops
+
     def _sink_drops(self) -> int:
         return int(meminfo(self.neighbours.sink)[SK_MEMINFO_DROPS])
 
@@ -176,6 +185,15 @@ class Stage:
             self.packets.close()
         if hasattr(self, "node"):
             self.node.end()
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process holds anything yet: one that only waits for its parent to ask does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,0 +1,30 @@
+"""What drills that kill read in a state directory."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastmix.drills.stage.kills import tags, told_s
+from fastmix.errors import CryptoError
+from fastmix.seam.pair import PairName, create_pair
+
+
+def test_tags_are_counted_in_whole_pairs_only(tmp_path: Path) -> None:
+    pairs = [
+        create_pair(tmp_path, PairName(bytes([at] * 16), at, bytes(32)), 1024, lambda into: np.copyto(into, 7)) for at in (1, 2)
+    ]
+    pairs[0].lines[3, :5] = 9
+    assert list(tags(tmp_path).values()) == [5, 0]
+    pairs[1].wipe_key()
+    assert list(tags(tmp_path).values()) == [5]
+    pairs[0].header["slot"] = 8
+    with pytest.raises(CryptoError, match="damaged"):
+        tags(tmp_path)
+
+
+def test_where_nobody_was_killed_no_time_is_told() -> None:
+    assert told_s([]) == {}
+    assert told_s([0.25, 0.75]) == {
+        "forwarding_again_p50_s": 0.5, "forwarding_again_p99_s": 0.745, "forwarding_again_max_s": 0.75,
+    }  # fmt: skip
