@@ -77,7 +77,7 @@ def perform(stage: Stage) -> Outcome:
             "replays_accepted": course.twice + abs(course.first - course.tags),
             "accepted_for_the_first_time": course.first, "tags_of_these": course.tags,
             **{f"replays_{reason}": n for reason, n in sorted(course.drops.items())},
-            "kernel_drops_while_down": drops_while_down, **times, **flow.told(),
+            "kernel_drop_events_while_down": drops_while_down, **times, **flow.told(),
         },
         checks={
             "no packet came out twice": flow.doubled == flow.unknown == flow.bad == course.twice == 0,

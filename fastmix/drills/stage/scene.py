@@ -172,7 +172,7 @@ class Stage:
 
     def forgive_drops(self) -> int:
         """How many events there were: those of a time in which no node was there to receive. They make no run void."""
-        drops = self.kernel_drops()
+        drops = self.kernel_drop_events()
         self._drops_before += drops
         return drops
 
