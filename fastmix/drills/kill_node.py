@@ -101,8 +101,8 @@ def outcome_of(stage: Stage, flow: Flow, course: Course, late: Losses) -> Outcom
             "refused_as_replays": sum(life.dropped["drop_replay"] for life in course.lives),
             "lost_in_the_node": sum(each.n for each in course.held), "lost_in_the_node_most": most,
             "oldest_lost_ms": round(1e3 * oldest_s, 1), "lost_while_down": sum(each.n for each in course.down),
-            "refused_while_down": flow.refused, "kernel_drop_events_while_down": course.drops_while_down, "lost_afterwards": late.n,
-            "remembered_at_the_last_kill": sum(course.remembered[-1].values()), **times, **flow.told(),
+            "refused_while_down": flow.refused, "kernel_drop_events_while_down": course.drops_while_down,
+            "lost_afterwards": late.n, "remembered_at_the_last_kill": sum(course.remembered[-1].values()), **times, **flow.told(),
         },
         checks={
             "no packet came out twice": flow.doubled == flow.unknown == flow.bad == 0,
