@@ -179,9 +179,9 @@ class Rotation:
         """The keys to publish, oldest first, at most three, until their time is over."""
         ahead_ns = boot_ns - now_ns
         return [
-            SnapshotKey(pair.id, slot, self.times.opens_ns(slot) + ahead_ns, self.times.closes_ns(slot) + ahead_ns)
+            SnapshotKey(pair_id, slot, self.times.opens_ns(slot) + ahead_ns, self.times.closes_ns(slot) + ahead_ns)
             for slot, pair in sorted(self.pairs.items())
-            if self.times.closes_ns(slot) > now_ns
+            if self.times.closes_ns(slot) > now_ns and any(pair_id := pair.id)  # else the data plane has just wiped it
         ][:KEYS_MAX]
 
     def renew(self, now_ns: int) -> int:
@@ -215,5 +215,9 @@ class Rotation:
         """(first slot, X25519 publics) until the slot `end`, which is not in it: those of pairs, then of the chains. A slot whose
         pair is lost has none."""
         first = self.first(now_ns)
-        made = [self.pairs[slot].public if slot in self.pairs else NOBODY for slot in range(first, self.chain.slot)]
+        made = [self._public(slot) for slot in range(first, self.chain.slot)]
         return first, [*made, *(row.tobytes() for row in self.chain.publics(max(end - self.chain.slot, 1)))]
+
+    def _public(self, slot: int) -> bytes:
+        public = self.pairs[slot].public if slot in self.pairs else b""
+        return public if any(public) else NOBODY

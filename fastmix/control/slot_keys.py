@@ -43,8 +43,8 @@ AGAIN_NS = 2_000_000_000
 def read_mark(text: str) -> ClockMark | None:
     """What `CLOCK_FILE` says; None where it says nothing that makes sense."""
     try:
-        unix_ns, boot_ns, boot = text.split()
-        return ClockMark(int(unix_ns), int(boot_ns), bytes.fromhex(boot))
+        unix_ns, boot_ns, boot, time_ns, offset_ns = text.split()
+        return ClockMark(int(unix_ns), int(boot_ns), bytes.fromhex(boot), int(time_ns), int(offset_ns))
     except ValueError:
         return None
 
@@ -74,13 +74,18 @@ class SlotKeyDuty:
     marked_ns: int = 0
     burning: bool = False
     """Keys are being burnt: nothing is made meanwhile."""
+    clocks: Callable[[], ClockMark] = clock_mark
+    _burnt: int = 0
+    """Partings of the clocks after which all keys were burnt."""
+    _anew: bool = False
+    """A fresh chain has to begin, not before boot time has come to the next word."""
+    _anew_from_ns: int = 0
 
     def begin(self, policy: KeyRotationPolicy | None = None) -> list[SnapshotKey]:
         """The keys to begin with. `policy`: one that was set after the start. `FastmixError` where chain or pairs cannot be had,
         or the descriptor cannot be written though the identity can be used."""
-        mark = clock_mark()
-        now_ns = self._resume(mark, policy)
-        self._mark(mark)
+        now_ns = self._resume(policy)
+        self._mark()
         self.rotation.look(now_ns)
         self._describe(now_ns)
         if self.unwritten is not None and not self.identity.problem():
@@ -92,30 +97,36 @@ class SlotKeyDuty:
         """In place of `begin`, where a predecessor has published: `tick` goes on, as soon as it can."""
         self.kept_policy = policy
 
-    def _resume(self, mark: ClockMark, policy: KeyRotationPolicy | None) -> int:
-        """Opens the chain, and takes up what a predecessor has left; the time."""
-        config = self.config
+    def _resume(self, policy: KeyRotationPolicy | None, *, goes_on: bool = False) -> int:
+        """Opens the chain, and takes up what a predecessor has left; the time. `goes_on`: the predecessor was a control of this
+        very node, and its time goes on; at a node's start the wall clock is believed."""
+        config, mark = self.config, self.clocks()
         assert config.keys is not None  # `check_keys`
         policy = policy or config.keys.policy
         before, node = self._last_mark(), self.network.node(config.number)
-        self.clock = WallClock(mark.unix_ns, mark.boot_ns)
+        self.clock, parted = WallClock(mark.unix_ns, mark.boot_ns), False
+        if before is not None and before.boot_id == mark.boot_id:
+            parted = before.has_parted(mark)
+            self.clock = WallClock.resumed(before) if goes_on else self.clock
         now_ns = self.clock.read(mark.unix_ns, mark.boot_ns)
         first = policy.times.live(now_ns)[0]
         chain, is_new = self._open_chain(config.keys.chain, first)
         try:
             told = None if is_new else last_descriptor(self._descriptor_path, config.number, node.identity)
-            if other_slots := told is not None and told.times != policy.times:
-                chain.start_over(first)  # what the chain and pairs count are slots of another length
+            if anew := parted or (told is not None and told.times != policy.times):
+                chain.start_over(first)  # it may be a restored snapshot's; or what chain and pairs count are other slots
+            if parted:
+                tell_parting()
             self.rotation = Rotation(config.state_dir, policy.times, config.replay_capacity, chain)
-            burn = other_slots or before is None or before.has_parted(mark)
-            self.rotation.begin(now_ns, fresh=other_slots or is_new, burn=burn)
+            burn = anew or before is None or before.has_parted(mark)
+            self.rotation.begin(now_ns, fresh=anew or is_new, burn=burn)
             self.interval = Interval(config.number, self.rotation, policy, self._write_descriptor)
-            self.interval.take_up(None if other_slots else told, now_ns)
+            self.interval.take_up(None if anew else told, now_ns)
         except BaseException:
             chain.close()
             raise
         self.until_ns = 0 if self.interval.is_due else self.interval.until_ns
-        self.has_begun = True
+        self.has_begun, self._burnt = True, self.clock.partings
         return now_ns
 
     def _open_chain(self, kept: str, first: int) -> tuple[ChainFile, bool]:
@@ -135,12 +146,13 @@ class SlotKeyDuty:
         except OSError:
             return None
 
-    def _mark(self, mark: ClockMark) -> None:
+    def _mark(self) -> None:
         """So that the next start sees whether the clocks have parted meanwhile."""
+        mark = self.clock.mark(self.clocks().boot_id)
         if abs(mark.boot_ns - self.marked_ns) < MARK_NS:
             return
         self.marked_ns = mark.boot_ns
-        text = f"{mark.unix_ns} {mark.boot_ns} {mark.boot_id.hex()}\n"
+        text = f"{mark.unix_ns} {mark.boot_ns} {mark.boot_id.hex()} {mark.time_ns} {mark.offset_ns}\n"
         try:
             write_durably(self.config.state_dir / CLOCK_FILE, text.encode())
         except OSError as error:
@@ -148,8 +160,25 @@ class SlotKeyDuty:
 
     def now_ns(self) -> int:
         """The time that keys go by."""
-        mark = clock_mark()
+        mark = self.clocks()
         return self.clock.read(mark.unix_ns, mark.boot_ns)
+
+    def _look_after_partings(self, now_ns: int) -> bool:
+        """Where the clocks have parted, no key of before is used any more: a restored snapshot has replay sets that have
+        forgotten packets, and a chain that would give keys a second time. Those of a fresh chain nobody has built for yet; there
+        is one in a slot's time at most, however often clocks part. Whether keys may be made now."""
+        if self._burnt != self.clock.partings:
+            self._burnt, self._anew = self.clock.partings, True
+            tell_parting()
+            self.rotation.burn()
+        boot_ns = self.clocks().boot_ns
+        if self._anew and boot_ns >= self._anew_from_ns:
+            self.rotation.start_over(now_ns)
+            self._anew, self._anew_from_ns = False, boot_ns + self.rotation.times.slot_ns
+            self.interval.forget()
+            self.interval.begin(now_ns)
+            self.again_ns = 0
+        return not self._anew
 
     def tick(self, secret: Region, adopted: int) -> None:
         """Makes what is due and publishes it once the data plane has `adopted` the generation before. `FastmixError`: later."""
@@ -157,14 +186,17 @@ class SlotKeyDuty:
             return
         now_ns = self.now_ns()
         try:
-            self.rotation.look(now_ns)
+            if self._look_after_partings(now_ns):
+                self.rotation.look(now_ns)
         finally:
             keys = self._keys(now_ns)
             if _differ(keys, self.published) and adopted == int(secret["snapshot"]["generation"][0]):
                 publish_keys(secret, keys)
                 self.published = keys
                 log.info("keys of slots %s are live or will be soon", ", ".join(str(key.slot) for key in keys))
-        self._mark(clock_mark())
+        if self._anew:
+            return
+        self._mark()
         if self.unwritten is None or time.monotonic_ns() >= self.again_ns:
             self._describe(now_ns)
 
@@ -173,7 +205,7 @@ class SlotKeyDuty:
         if time.monotonic_ns() < self.again_ns:
             return False
         self.again_ns = time.monotonic_ns() + AGAIN_NS
-        self._resume(clock_mark(), self.kept_policy)
+        self._resume(self.kept_policy, goes_on=True)
         return True
 
     def _describe(self, now_ns: int) -> None:
@@ -238,7 +270,7 @@ class SlotKeyDuty:
         """Burns all keys at once and begins again, with the time that the clock shows, for none of the new keys was ever used:
         the first slot. `adopted`: as in `tick`, now. `KeyRotationFailed` as `renew`."""
         self._check_begun()
-        mark = clock_mark()
+        mark = self.clocks()
         clock = WallClock(mark.unix_ns, mark.boot_ns)
         self.burning = True
         try:
@@ -252,6 +284,7 @@ class SlotKeyDuty:
         finally:
             self.burning = False
         self.clock, first = clock, self.rotation.chain.slot
+        self._burnt, self._anew = clock.partings, False
         self.interval.forget()
         with failing("all keys are burnt, and new ones are made as soon as they can be"):
             self.rotation.look(self.now_ns())
@@ -278,6 +311,14 @@ class SlotKeyDuty:
         self.interval.begin(now_ns, policy)
         with failing("the policy is in force, and the descriptor will be written as soon as it can be"):
             self.interval.look(now_ns)
+
+
+def tell_parting() -> None:
+    """For whoever looks into the log why everything was burnt."""
+    log.error(
+        "the wall clock has parted from boot time by more than 5 s: it was set, or this machine is a restored snapshot, whose "
+        "replay sets are not those of now. All live keys are wiped, and a fresh chain begins"
+    )
 
 
 @contextmanager

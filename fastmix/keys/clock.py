@@ -22,11 +22,14 @@ DRIFT_SHARE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ClockMark:
-    """What the clocks showed at one moment, in ns, and which boot it was (16 bytes)."""
+    """What the clocks showed at one moment, in ns, and which boot it was (16 bytes); the time that keys went by then, and by how
+    much that goes ahead of boot time."""
 
     unix_ns: int
     boot_ns: int
     boot_id: bytes
+    time_ns: int = 0
+    offset_ns: int = 0
 
     def has_parted(self, now: "ClockMark") -> bool:
         """Whether what was true then need not be true now: another boot, or wall and boot time went different ways since.
@@ -52,6 +55,17 @@ class WallClock:
         self._settle_ns = settle_ns
         self._jump: tuple[int, int] | None = None
         """Offset of a jump that waits, and the boot time at which it was seen first."""
+        self.partings = 0
+        """Jumps that were seen. After each, memory may be that of another time: whoever holds keys has to burn them."""
+
+    @classmethod
+    def resumed(cls, mark: ClockMark, settle_ns: int = SETTLE_NS) -> "WallClock":
+        """As it was at a mark of this boot: for a successor, who does not follow what its predecessor waited with."""
+        return cls(mark.boot_ns + mark.offset_ns, mark.boot_ns, mark.time_ns, settle_ns)
+
+    def mark(self, boot_id: bytes) -> ClockMark:
+        """How it stands now."""
+        return ClockMark(self._boot_ns + self._seen_ns, self._boot_ns, boot_id, self._time_ns, self._offset_ns)
 
     @property
     def parted_ns(self) -> int:
@@ -90,6 +104,7 @@ class WallClock:
         """A jump that changes begins to wait anew."""
         if self._jump is None or abs(self._seen_ns - self._jump[0]) > PARTED_NS:
             self._jump = (self._seen_ns, self._boot_ns)
+            self.partings += 1
         if self._boot_ns - self._jump[1] >= self._settle_ns:
             self._jump, self._offset_ns = None, self._seen_ns
 

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fastmix.control.rotation import Rotation
+from fastmix.descriptor import NOBODY
 from fastmix.errors import ResourceExhausted
 from fastmix.keys.chainfile import ChainFile
 from fastmix.keys.slots import SlotTimes
@@ -264,3 +265,11 @@ def test_after_years(tmp_path: Path, chain: ChainFile) -> None:
     one.look(later := years + 10 * S)
     assert set(TIMES.live(later)) & set(slots(one, later))
     assert chain.id != before
+
+
+def test_a_pair_that_the_data_plane_has_just_wiped(tmp_path: Path, chain: ChainFile) -> None:
+    """Its clock may be ahead of control's by a moment."""
+    one = begun(tmp_path, chain, fresh=True)
+    one.pairs[999].wipe_key()
+    assert slots(one, START) == [1000, 1001]
+    assert one.publics(START, 1010)[1][0] == NOBODY

@@ -99,3 +99,21 @@ def test_a_kill_of_the_whole_node(node: RotatingNode) -> None:
     check_replays(node)
     node.flow(1)
     check_sums(node)
+
+
+def test_a_wall_clock_that_jumps_burns_the_live_keys(node: RotatingNode) -> None:
+    """As after a restored snapshot. Nothing that was sent before is taken, and the fresh keys are in use within a moment; killed
+    before it confirms anything, control does not follow the jump either."""
+    node.flow(1)
+    keys = set(node.pairs)
+    node.set_clock(3_600_000_000_000)
+    until(lambda: (node.note_pairs(), set(node.pairs) - keys)[1])
+    until(lambda: node.log().count("keys of slots") >= 2, else_tell=node.log)
+    check_replays(node)
+    node.signal(signal.SIGKILL, "control")
+    until(lambda: node.state() == "running")
+    assert "has parted from boot time" in node.log()
+    before = until(node.metrics)
+    node.flow(0.5)
+    until(lambda: (m := node.metrics()) and m.forwarded > before.forwarded)
+    check_sums(node)

@@ -1,0 +1,196 @@
+"""Clocks that part while a node runs, or before its control begins again: what was live is burnt, and no key is used twice."""
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fastmix.config import KeysConfig, MixingConfig, MixnodeConfig
+from fastmix.control.slot_keys import SlotKeyDuty
+from fastmix.descriptor import Descriptor, read_descriptor
+from fastmix.keys.clock import SETTLE_NS, ClockMark
+from fastmix.plan import NetworkPlan, plan_network
+from fastmix.seam.memory import Region, create_memory, secret_sections
+from fastmix.seam.pair import boot_id, open_pair, pair_files
+
+S = 1_000_000_000
+HOUR = 3600 * S
+SLOT = 600 * S
+START = 1_800_000_000 * S + 200 * S
+"""200 s into a slot: the one before is over, the next one not made yet."""
+KEYS = KeysConfig(interval=timedelta(hours=24), chain="disk")
+
+
+@dataclass
+class Machine:
+    """A node's keys, and both clocks of its machine."""
+
+    plan: NetworkPlan
+    folder: Path
+    unix_ns: int = START
+    boot_ns: int = 5000 * S
+    given: dict[bytes, bytes] = field(default_factory=dict)
+    """Of every key that was ever live, its replay set."""
+
+    def __post_init__(self) -> None:
+        directory = self.plan.network.path.parent
+        self.config = MixnodeConfig(
+            number=0, network=self.plan.network.path, secret_file=self.plan.secret_path(directory, 0),
+            state_dir=self.folder, replay_capacity=1024, keys=KEYS, mixing=MixingConfig(max_latency=timedelta(milliseconds=100)),
+        )  # fmt: skip
+        self.secret = Region(create_memory("fastmix-test", secret_sections()), secret_sections())
+        self.begin()
+
+    def clocks(self) -> ClockMark:
+        return ClockMark(self.unix_ns, self.boot_ns, boot_id())
+
+    def begin(self, *, resumed: bool = False) -> None:
+        """A control of the node, as after a kill of the one before."""
+        if hasattr(self, "duty"):
+            self.duty.rotation.chain.close()
+        self.duty = SlotKeyDuty(self.config, self.plan.network, clocks=self.clocks)
+        self.duty.begin(resumed=resumed)
+        self.note()
+
+    def after(self, elapsed_ns: int, step_ns: int = 0) -> None:
+        """So much passes, a second at a time at most 100 looks; then the wall clock is set by `step_ns`."""
+        for _ in range(100 if elapsed_ns else 0):
+            self.unix_ns += elapsed_ns // 100
+            self.boot_ns += elapsed_ns // 100
+            self.tick()
+        self.unix_ns += step_ns
+        self.tick()
+
+    def tick(self) -> None:
+        self.duty.tick(self.secret, int(self.secret["snapshot"]["generation"][0]))
+        self.note()
+
+    def note(self) -> None:
+        """No key has a second replay set: that is what could let a packet in twice."""
+        for path in pair_files(self.folder):
+            pair = open_pair(path)
+            assert self.given.setdefault(pair.public, pair.set_id) == pair.set_id
+
+    def live(self) -> list[int]:
+        """Slots whose keys are accepted now, by boot time."""
+        return [key.slot for key in self.duty.published if key.from_ns <= self.boot_ns < key.until_ns]
+
+    def publics(self) -> set[bytes]:
+        return {open_pair(path).public for path in pair_files(self.folder)}
+
+    def descriptor(self) -> Descriptor:
+        node = self.plan.network.node(0)
+        return read_descriptor(self.plan.network.path.parent / node.descriptor, 0, node.identity, 0)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    plan = plan_network([[("127.0.0.1", 1 + at)] for at in range(3)], rotates=True).write(tmp_path / "network")
+    (tmp_path / "state").mkdir(mode=0o700)
+    return Machine(plan, tmp_path / "state")
+
+
+def test_a_clock_that_keeps_to_boot_time_burns_nothing(machine: Machine) -> None:
+    now = START // SLOT
+    before = machine.publics()
+    for _ in range(10):
+        machine.after(3 * S, step_ns=400_000_000)
+        machine.after(3 * S, step_ns=-400_000_000)
+    assert machine.live() == [now]
+    assert machine.publics() == before
+
+
+@pytest.mark.parametrize("step", [6 * S, HOUR, -6 * S, -HOUR, 10 * 365 * 24 * HOUR, -10 * 365 * 24 * HOUR])
+def test_a_parting_burns_what_was_live(machine: Machine, step: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A restored snapshot, or a clock that was set: nobody can tell them apart. Fresh keys go by boot time, for a jump waits."""
+    before, held, now = machine.publics(), [open_pair(path) for path in pair_files(machine.folder)], START // SLOT
+    machine.after(S, step)
+    assert "has parted from boot time" in caplog.text
+    assert not any(pair.secret.any() for pair in held)
+    assert not machine.publics() & before
+    assert machine.live() == [now]
+    assert machine.duty.clock.parted_ns == step
+    machine.after(S)
+    descriptor = machine.descriptor()
+    assert descriptor.public(now) in machine.publics()
+    assert caplog.text.count("has parted") == 1
+
+
+def test_a_jump_that_stands_is_followed(machine: Machine) -> None:
+    machine.after(S, HOUR)
+    machine.after(SETTLE_NS + S)
+    assert machine.live()[-1] == machine.unix_ns // SLOT
+    assert machine.duty.clock.parted_ns == 0
+
+
+def test_a_step_back_revives_nothing(machine: Machine) -> None:
+    """Slots that were over stay over, also once the step is followed: then time stands."""
+    machine.after(2 * SLOT)
+    first = min(machine.live())
+    machine.after(S, -2 * SLOT)
+    machine.after(SETTLE_NS + S)
+    machine.after(SLOT)
+    assert not machine.live() or min(machine.live()) >= first
+
+
+def test_a_strobe_makes_no_storm_of_keys(machine: Machine) -> None:
+    """The wall clock is ahead for every other tick: keys are made anew once in a slot's time at most."""
+    made = len(machine.given)
+    for at in range(300):
+        machine.boot_ns += S
+        machine.unix_ns += S + (60 * S if at % 2 else -60 * S)
+        machine.tick()
+    assert len(machine.given) - made <= 3
+    machine.after(SLOT)
+    assert machine.live()
+
+
+@pytest.mark.parametrize("act", ["killed before it has seen it", "killed after it"])
+def test_a_successor_burns_too_and_does_not_follow(machine: Machine, act: str) -> None:
+    """Control is killed around a jump ahead: the next one goes on with the time that keys went by."""
+    before, now = machine.publics(), START // SLOT
+    machine.after(2 * S)
+    if act == "killed after it":
+        machine.after(2 * S, 10 * HOUR)
+        machine.after(2 * S)
+        before |= machine.publics()
+        machine.begin(resumed=True)
+        assert machine.publics() <= before, "those of after the jump go on"
+    else:
+        machine.unix_ns += 10 * HOUR
+        machine.begin(resumed=True)
+        assert not machine.publics() & before
+    machine.after(S)
+    assert machine.live() == [now]
+    assert machine.duty.clock.parted_ns == 10 * HOUR
+
+
+def test_a_start_believes_the_clock_and_burns(machine: Machine) -> None:
+    before = machine.publics()
+    machine.unix_ns += 10 * HOUR
+    machine.begin()
+    assert not machine.publics() & before
+    assert machine.live() == [(START + 10 * HOUR) // SLOT]
+
+
+@pytest.mark.parametrize("what", ["state_dir", "chain"])
+def test_a_restored_disk_burns_the_live_slots(machine: Machine, tmp_path: Path, what: str) -> None:
+    """In the same boot, with clocks in order, files are put back as they were a while ago."""
+    source = machine.folder if what == "state_dir" else machine.config.secret_file.parent
+    copy, pattern = tmp_path / "copy", "*" if what == "state_dir" else "mix-keys*"
+    copy.mkdir()
+    for path in source.glob(pattern):
+        shutil.copy2(path, copy)
+    machine.after(100 * S if what == "state_dir" else SLOT)
+    live = machine.publics()
+    for path in source.glob(pattern):
+        path.unlink()
+    for path in copy.iterdir():
+        shutil.copy2(path, source)
+    machine.begin()
+    assert not machine.publics() & live
+    assert not machine.live()
+    machine.after(SLOT)
+    assert machine.live()
