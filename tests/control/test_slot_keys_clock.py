@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fastmix.config import KeysConfig, MixingConfig, MixnodeConfig
+from fastmix.config import IdentityConfig, KeysConfig, MixingConfig, MixnodeConfig
+from fastmix.control.identity import NodeIdentity
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.descriptor import Descriptor, read_descriptor
 from fastmix.keys.clock import SETTLE_NS, ClockMark
-from fastmix.plan import NetworkPlan, plan_network
-from fastmix.seam.memory import Region, create_memory, secret_sections
+from fastmix.plan import NetworkPlan, passphrase_path, plan_network, store_path
+from fastmix.seam.memory import Region, create_memory, kept_sections, secret_sections
 from fastmix.seam.pair import boot_id, open_pair, pair_files
 
 S = 1_000_000_000
@@ -36,10 +37,16 @@ class Machine:
 
     def __post_init__(self) -> None:
         directory = self.plan.network.path.parent
+        store = store_path(directory, 0)
+        self.keys_dir = store.parent
         self.config = MixnodeConfig(
-            number=0, network=self.plan.network.path, secret_file=self.plan.secret_path(directory, 0),
-            state_dir=self.folder, replay_capacity=1024, keys=KEYS, mixing=MixingConfig(max_latency=timedelta(milliseconds=100)),
+            number=0, network=self.plan.network.path,
+            identity=IdentityConfig(store=store, passphrase_file=passphrase_path(store)), state_dir=self.folder,
+            replay_capacity=1024, keys=KEYS, mixing=MixingConfig(max_latency=timedelta(milliseconds=100)),
         )  # fmt: skip
+        self.identity = NodeIdentity(
+            self.config, self.plan.network, Region(create_memory("fastmix-kept", kept_sections()), kept_sections())
+        )
         self.secret = Region(create_memory("fastmix-test", secret_sections()), secret_sections())
         self.begin()
 
@@ -50,8 +57,12 @@ class Machine:
         """A control of the node, as after a kill of the one before."""
         if hasattr(self, "duty"):
             self.duty.rotation.chain.close()
-        self.duty = SlotKeyDuty(self.config, self.plan.network, clocks=self.clocks)
-        self.duty.begin(resumed=resumed)
+        self.duty = SlotKeyDuty(self.config, self.plan.network, self.identity, clocks=self.clocks)
+        if resumed:
+            self.duty.take_over()
+            self.tick()
+        else:
+            self.duty.published = self.duty.begin()
         self.note()
 
     def after(self, elapsed_ns: int, step_ns: int = 0) -> None:
@@ -178,7 +189,7 @@ def test_a_start_believes_the_clock_and_burns(machine: Machine) -> None:
 @pytest.mark.parametrize("what", ["state_dir", "chain"])
 def test_a_restored_disk_burns_the_live_slots(machine: Machine, tmp_path: Path, what: str) -> None:
     """In the same boot, with clocks in order, files are put back as they were a while ago."""
-    source = machine.folder if what == "state_dir" else machine.config.secret_file.parent
+    source = machine.folder if what == "state_dir" else machine.keys_dir
     copy, pattern = tmp_path / "copy", "*" if what == "state_dir" else "mix-keys*"
     copy.mkdir()
     for path in source.glob(pattern):
