@@ -13,8 +13,9 @@ ask again:
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,6 @@ class NodeIdentity:
         self._ended = threading.Event()
         self._problem: str | None = None
         self._refused: str | None = None
-        self._key: LockedBytes | None = None
         if self._state == EMPTY:
             check_keys(network, config)
             if config.identity is None:
@@ -67,17 +67,9 @@ class NodeIdentity:
                 self._fill(config.identity)
         keys = config.secret_file if config.identity is None else config.identity.store
         assert keys is not None  # a configuration has one of the two
-        self._log_path = log_path(keys)
-
-    @property
-    def audit(self) -> AuditLog:
-        """The node's audit log, beside its keys; `KeyStoreError` where its key is not to be had now."""
-        if self._state == AWAY:
-            raise KeyStoreError(f"{self._log_path}: cannot be written: its key is in the identity's store, and {self.problem()}")
-        if self._key is None:
-            self._key = _copied(self._kept["audit_key"][0])
-            self._log = AuditLog(self._log_path, self._key)
-        return self._log
+        self._key = _copied(self._kept["audit_key"][0])
+        self.audit: AuditLog = NodeLog(log_path(keys), self._key, self._why_no_log)
+        """The node's audit log, beside its keys. Where its key is not to be had now, each use is refused: `KeyStoreError`."""
 
     def sign(self, data: bytes) -> bytes:
         """The Ed25519 signature of the node's identity; `KeyStoreError` where that is not to be had now."""
@@ -111,8 +103,10 @@ class NodeIdentity:
     def close(self) -> None:
         """Wipes what this process has of it; the kept memory stays for the next control."""
         self._ended.set()
-        if self._key is not None:
-            self._key.wipe()
+        self._key.wipe()
+
+    def _why_no_log(self) -> str | None:
+        return self._problem or "it has not been opened yet" if self._state == AWAY else None
 
     @property
     def _state(self) -> int:
@@ -132,6 +126,7 @@ class NodeIdentity:
             if self._state == AWAY:
                 with self._opened() as identity:
                     self._keep(TOKEN, identity)
+                self._key.view[:] = self._kept["audit_key"][0].data
         except (KeyStoreError, ConfigError) as error:
             return str(error)
         return self._refused
@@ -216,6 +211,20 @@ class NodeIdentity:
         self._kept["state"] = state
         if state == SEED:
             self._kept["asked_size"], self._kept["asked"] = 0, 0
+
+
+class NodeLog(AuditLog):
+    """An audit log whose key may be where a token is."""
+
+    def __init__(self, path: Path, key: LockedBytes, missing: Callable[[], str | None]) -> None:
+        """`missing` says why there is no key at the moment, or None."""
+        super().__init__(path, key)
+        self._missing = missing
+
+    def _open(self) -> int:
+        if why := self._missing():
+            raise KeyStoreError(f"{self.path}: cannot be written: its key is in the identity's store: {why}")
+        return super()._open()
 
 
 def as_key(name: str) -> str:

@@ -154,6 +154,45 @@ def test_what_does_not_fit_together(tmp_path: Path) -> None:
             IdentityConfig(store=store, **table)
 
 
+class Switched(PassphraseWrapping):
+    """Says that it is a TPM, so that the node looks for one."""
+
+    name = "tpm"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("without_token", ["refuse", "degrade"])
+def test_a_chip_that_is_not_there(tmp_path: Path, without_token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused, or begun without: then nothing is signed or recorded until the chip is back, though controls change."""
+    plan, config, store = written(tmp_path)
+    store.unlink()
+    wrapping = Switched(lambda: from_file(passphrase_path(store)), RANDOM_COST)
+    create_store(store, plan.identities[1], wrapping)
+    config, kept = with_identity(config, tpm="swtpm:host=127.0.0.1,port=1", without_token=without_token), memory()
+    if without_token == "refuse":
+        with pytest.raises(KeyStoreError, match="TPM"):
+            NodeIdentity(config, plan.network, kept)
+        return
+    identity = NodeIdentity(config, plan.network, kept)
+    assert "TPM" in str(identity.problem())
+    with pytest.raises(KeyStoreError, match="TPM"):
+        identity.sign(b"words")
+    with pytest.raises(KeyStoreError, match="its key is in the identity's store: "):
+        identity.audit.append("root", "keys.rotate")
+    identity.close()
+    later = NodeIdentity(config, plan.network, kept)
+    with pytest.raises(KeyStoreError, match="it has not been opened yet"):
+        later.audit.append("root", "keys.rotate")
+    monkeypatch.setattr("fastmix.control.identity.wrapping_of", lambda *_: wrapping)
+    later.look()
+    assert later.problem() is None
+    check_signs(later, plan)
+    later.audit.append("root", "keys.rotate")
+    later.close()
+    last = NodeIdentity(config, plan.network, kept)
+    last.audit.check()
+    last.close()
+
+
 def test_a_token_that_was_never_named(tmp_path: Path) -> None:
     """The store says what keeps its key; without the words for it the error names the keys of the configuration."""
     plan, config, store = written(tmp_path)
