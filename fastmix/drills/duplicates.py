@@ -15,7 +15,7 @@ from fastmix.sphinx.arrays import Bytes
 from fastmix.udp.endpoint import workers_of
 
 NAME = "duplicates"
-HELP = "two copies of every packet, to two workers at once: exactly one of each is forwarded."
+HELP = "Two copies of every packet, to two workers at once: exactly one of each is forwarded."
 FULL, SHORT = 1_000_000, 20_000
 """Pairs."""
 WORKERS = 2

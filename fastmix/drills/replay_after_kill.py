@@ -17,7 +17,7 @@ from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
 
 NAME = "replay-after-kill"
-HELP = "the traffic of the last minute, sent again after each kill -9 of data plane or node: none of it is accepted."
+HELP = "The traffic of the last minute, sent again after each kill -9 of data plane or node: none of it is accepted."
 FULL, SHORT = 50, 4
 """Kills: of the data plane and of the whole node in turn."""
 CYCLE_S = 8.0

@@ -22,7 +22,7 @@ from fastmix.reference.siblings import low_order_encodings, siblings_of
 from fastmix.reference.sphinx_build import Hop, build_header
 
 NAME = "siblings"
-HELP = "other encodings of a packet's kx_public, before it and after it, and points of low order: none passes."
+HELP = "Other encodings of a packet's kx_public, before it and after it, and points of low order: none passes."
 FULL, SHORT = 1000, 20
 """Packets of which siblings are sent after them, and as many of which they are sent before."""
 SIBLINGS = 15

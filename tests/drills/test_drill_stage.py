@@ -55,6 +55,7 @@ def test_drills_are_the_files_of_the_folder(capsys: pytest.CaptureFixture[str]) 
     assert {"kill-data-plane", "rotation"} <= set(found)
     files = {path.stem.replace("_", "-") for path in (ROOT / "fastmix" / "drills").glob("*.py")} - {"--init--"}
     assert set(found) == files, "a drill's file has its name"
+    assert all(drill.help[0].isupper() and drill.help.endswith(".") for drill in found.values())
     assert main(["drill", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {name: drill.help for name, drill in found.items()}
     with pytest.raises(ConfigError, match=r"'rotations': use one of .*rotation"):
