@@ -5,7 +5,7 @@ from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
 
 NAME = "kill-data-plane"
-HELP = "Kill -9 of the data plane under load: nothing is taken or sent twice, and it forwards again within a second."
+HELP = "SIGKILL to the data plane under load: nothing is taken or sent twice, and it forwards again within a second."
 FULL, SHORT = 50, 4
 FORWARDING_S = 1.0
 """In 99 of 100 cases the next data plane has forwarded its first packet by then."""

@@ -14,7 +14,7 @@ from fastmix.drills.stage.scene import RECEIVE_BUFFER, Scene, Stage, repeated_wh
 from fastmix.status import Metrics
 
 NAME = "kill-node"
-HELP = "Kill -9 of the whole node under load: nothing is taken or sent twice, and the next one forwards within six seconds."
+HELP = "SIGKILL to the whole node under load: nothing is taken or sent twice, and the next one forwards within six seconds."
 FULL, SHORT = 50, 2
 FORWARDING_S = 6.0
 """In 99 of 100 cases the next node has forwarded its first packet by then."""
