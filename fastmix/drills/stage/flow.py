@@ -4,7 +4,6 @@ Open loop: a packet has a time at which it is due, whatever the node does. The s
 `kx_public` that it has there, and counts what comes twice.
 """
 
-import math
 import queue
 import time
 from collections import deque
@@ -264,7 +263,7 @@ class Flow:
     def finish(self) -> None:
         """Sends the rest of the wave of now and nothing more; returns when what can still come has come."""
         give_up_ns = time.monotonic_ns() + WHOLE_PATIENCE_NS
-        quiet_ns = math.inf
+        quiet_ns = time.monotonic_ns() + PATIENCE_NS
         while (now_ns := time.monotonic_ns()) < min(give_up_ns, quiet_ns):
             before = self.received
             self._receive(now_ns + SLICE_NS)
