@@ -1,13 +1,18 @@
 """A real node and its encrypted store: what it refuses, what a killed control needs, what it says when it cannot sign."""
 
+import fcntl
 import os
 import stat
+import subprocess
+import termios
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real_node import children, until
+from process_memory import places_of
+from real_node import ROOT, children, until
 from run_rotating import CommandNode
 
 from fastmix.descriptor import read_descriptor
@@ -146,7 +151,7 @@ def test_a_chain_that_cannot_be_had(node: CommandNode) -> None:
 
 
 def test_the_seed_is_nowhere(node: CommandNode) -> None:
-    """Not in the memory of parent and data plane; and files have it only encrypted."""
+    """Only control has it, in the memory that is meant for it; and files have it only encrypted."""
     node.start()
     until(lambda: first_slot(node))
     seed = bytes(node.plan.identities[0].seed.view)
@@ -154,8 +159,8 @@ def test_the_seed_is_nowhere(node: CommandNode) -> None:
     family = [node.process.pid, *children(node.process.pid)]
     assert len(family) == 3
     for pid in family:
-        maps = Path(f"/proc/{pid}/maps").read_text()
-        assert ("fastmix-kept" in maps) == (pid == node.control())
+        expected = {"/memfd:fastmix-kept (deleted)"} if pid == node.control() else set()
+        assert set(places_of(pid, [seed])[seed]) == expected
     for path in node.directory.rglob("*"):
         if stat.S_ISREG(path.lstat().st_mode):
             assert seed not in path.read_bytes(), path
@@ -175,3 +180,49 @@ def test_state_on_a_disk(node: CommandNode, tmp_path: Path) -> None:
     node.state_dir = tmp_path / "state"
     node.start()
     assert "which may keep keys that are over (allow_swap is set)" in node.log.read_text()
+
+
+@contextmanager
+def at_terminal(node: CommandNode) -> Iterator[tuple[int, int]]:
+    """The node on a terminal of its own, asking there; the terminal's two ends."""
+    node.write_config({"passphrase_file": None}, {})
+    keyboard, screen = os.openpty()
+    node.process = subprocess.Popen(
+        node.command(), stdin=screen, stdout=screen, stderr=screen, cwd=ROOT, env=node.environment, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(screen, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    said = b""
+    try:
+        while b"passphrase of" not in said:
+            said += os.read(keyboard, 4096)
+        until(lambda: not echoes(screen))
+        yield keyboard, screen
+    finally:
+        node.kill()
+        os.close(keyboard)
+        os.close(screen)
+
+
+def echoes(screen: int) -> bool:
+    return bool(termios.tcgetattr(screen)[3] & termios.ECHO)
+
+
+def test_a_passphrase_typed_once(node: CommandNode) -> None:
+    """Control asks on the terminal, and its successor does not."""
+    with at_terminal(node) as (keyboard, screen):
+        os.write(keyboard, passphrase_path(node.store).read_bytes() + b"\n")
+        until(lambda: node.state() == "running", 60)
+        assert echoes(screen)
+        node.descriptor.unlink()
+        node.kill_control()
+        until(lambda: first_slot(node))
+
+
+def test_interrupted_while_it_asks(node: CommandNode) -> None:
+    """Ctrl-C ends the node, and the terminal has its echo back."""
+    with at_terminal(node) as (keyboard, screen):
+        os.write(keyboard, b"\x03")
+        assert node.process
+        assert node.process.wait(30) in (0, 130)
+        assert echoes(screen)
+    assert not node.descriptor.exists()
