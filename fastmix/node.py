@@ -108,7 +108,7 @@ class Mixnode:
                 return NodeStatus(self.config.node_id, NodeState.FAILED, reason=f"the node ended with code {code}: see its log")
             return NodeStatus(self.config.node_id, self._state)
         answer = await asyncio.to_thread(ask, self.config.state_dir, "status")
-        return NodeStatus(**{**answer, "state": NodeState(answer["state"])})
+        return NodeStatus.from_dict(answer)
 
     def get_metrics(self) -> Metrics:
         """A consistent set of counters, of now; of its last moment if the node has ended."""

@@ -6,6 +6,24 @@ from enum import StrEnum
 from typing import Any, Self
 
 
+@dataclass(frozen=True, slots=True)
+class ReplaySetStatus:
+    """The replay set of one live key. `slot` of time, None where the key has no end; `tags` in it of `capacity`; `size` in bytes;
+    `false_positive_rate`: the chance that a packet which was never here is refused."""
+
+    slot: int | None
+    tags: int
+    capacity: int
+    size: int
+    false_positive_rate: float
+
+    @property
+    def text(self) -> str:
+        """For a person: `12.3 % of 200,000 packets, 1.4 MB; one new packet in 500,000,000 would be refused`."""
+        odds = f"; one new packet in {1 / self.false_positive_rate:,.0f} would be refused" if self.false_positive_rate else ""
+        return f"{100 * self.tags / self.capacity:.1f} % of {self.capacity:,} packets, {self.size / 1e6:.1f} MB{odds}"
+
+
 class NodeState(StrEnum):
     """A node's life, in order; `failed` is the end of one that could not go on."""
 
@@ -23,7 +41,7 @@ class NodeStatus:
 
     `isa`: the kernels' instruction set; `unwraps_per_s`: what one core does with them, measured at the start; `load_percent`: how
     much of that, over all workers, the packets of the last ten seconds took. `profile`: the profile under the node's settings.
-    `io`: how its datagrams move (`gso`, `mmsg` or `socket`).
+    `io`: how its datagrams move (`gso`, `mmsg` or `socket`). `replay_sets`: those of the live keys, oldest first.
     """
 
     node_id: str
@@ -40,6 +58,7 @@ class NodeStatus:
     load_percent: float = 0.0
     profile: str = ""
     io: str = ""
+    replay_sets: tuple[ReplaySetStatus, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`."""
@@ -58,7 +77,14 @@ class NodeStatus:
             "load_percent": self.load_percent,
             "profile": self.profile,
             "io": self.io,
+            "replay_sets": [asdict(each) for each in self.replay_sets],
         }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        sets = tuple(ReplaySetStatus(**each) for each in told["replay_sets"])
+        return cls(**{**told, "state": NodeState(told["state"]), "replay_sets": sets})
 
 
 COUNTED_IN = ("received", "originated")

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "keys": frozenset({"kernels", "packet", "files", "errors"}),
     "links": frozenset({"kernels", "packet", "network", "files", "errors"}),
     "mixing": frozenset({"packet", "errors"}),
-    "seam": frozenset({"files", "packet", "errors"}),
+    "seam": frozenset({"status", "files", "packet", "errors"}),
     "dataplane": frozenset({"keys", "kernels", "mixing", "seam", "files", "packet", "errors"}),
     "udp": frozenset({"seam", "files", "packet", "errors"}),
     "control": frozenset({"descriptor", "keys", "seam", "links", "network", "packet", "config", "status", "files", "errors"}),

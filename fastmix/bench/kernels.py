@@ -4,6 +4,7 @@ All stages take turns in one process on one core, and each keeps its quietest sa
 others use too. The baseline L is the whole unwrap by libsodium, one packet at a time, in the same turns.
 """
 
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -42,6 +43,9 @@ FLOORS = {
 }
 """Fewest core cycles a packet, operation or 1,024 bytes by counted instructions and two vector ports, on Intel (of X25519 the
 ladder: 255 steps of 364 and 654 cycles for eight lanes); not known for other kernels and CPUs."""
+REPLAY_SIZE = 64 << 20
+REPLAY_BAR_NS, REPLAY_RATE = 80, 100_000
+"""An insert into the replay set takes no longer; so at that many packets a second it takes less than 1 % of a core."""
 SAMPLE_NS = 300_000
 """A sample that can be repeated lasts about so long."""
 BUDGET_S = 12.0
@@ -190,6 +194,26 @@ def shuffle_ns(n: int = 16_384) -> float:
     return min(rounds) / n
 
 
+def replay_insert_ns(n: int = 8192, rounds: int = 12) -> float:
+    """ns of CPU time to insert a tag, in batches of 256, into a set in shared memory that is far larger than caches, in pages of
+    4 KiB as a tmpfs has them; quietest round."""
+    from fastmix.kernels._replay import ReplaySet
+
+    lines = np.frombuffer(mmap.mmap(-1, REPLAY_SIZE), np.uint32).reshape(-1, 16)
+    lines[:] = 0  # maps the pages
+    replay, slots, draw = ReplaySet(lines), np.arange(256, dtype=np.uint32), np.random.default_rng()
+    taken = []
+    for _ in range(rounds):
+        tags, verdicts = draw.integers(0, 256, (n // 256, 256, 16), np.uint8), np.zeros(256, np.uint8)
+        began = time.thread_time_ns()
+        for batch in tags:
+            replay.insert(batch, verdicts, slots)
+        taken.append(time.thread_time_ns() - began)
+        if verdicts.any():
+            raise RuntimeError("the replay set refused fresh tags: nothing was measured")
+    return min(taken) / n
+
+
 def chosen_isas(wanted: str | None) -> tuple[str, ...]:
     """The instruction sets to measure: the active one, the one named, or `all`; `ConfigError` names the choices."""
     from fastmix.kernels.isa import active, supported
@@ -220,7 +244,7 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
         core_ghz()
         before = read_noise()
         best = quietest(stages, QUICK_S if quick else BUDGET_S * len(isas), progress)
-        shuffle = shuffle_ns()
+        shuffle, replay = shuffle_ns(), replay_insert_ns()
         baseline = baselines(sodium, best, inputs)
         after = read_noise()
     finally:
@@ -230,6 +254,10 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
     return {
         "bench": "kernels", "machine": machine, "noise": complaints(before, after), "steal": round(steal_share(before, after), 5),
         "core_ghz": round(ghz, 3), "shuffle_ns": round(shuffle, 2),
+        "replay_insert": {
+            "ns": round(replay, 1), "bar_ns": REPLAY_BAR_NS,
+            "core_share": round(replay * REPLAY_RATE / 1e9, 5), "at_per_s": REPLAY_RATE,
+        },
         "baseline": baseline, **blocks[isas[-1]], "isas": blocks,
     }  # fmt: skip
 

@@ -60,6 +60,14 @@ def remarks(result: dict[str, Any]) -> list[str]:
     return said + [f"Noisy: {reason}" for reason in result["noise"]]
 
 
+def replay_text(figures: dict[str, Any]) -> str:
+    """What an insert costs, beside what it may."""
+    return (
+        f"replay insert: {figures['ns']:.1f} ns (bar {figures['bar_ns']}), {figures['core_share']:.2%} of a core at "
+        f"{figures['at_per_s']:,} a second (bar 1 %)"
+    )
+
+
 def print_kernels(result: dict[str, Any]) -> None:
     """Tables on standard output."""
     from fastmix.bench.tables import print_rows
@@ -69,6 +77,7 @@ def print_kernels(result: dict[str, Any]) -> None:
     for isa, block in result["isas"].items():
         print_rows((f"{isa}, core cycles", *STAGE_HEAD[1:]), stage_rows(block))
     print(f"shuffle: {result['shuffle_ns']:.1f} ns an element")
+    print(replay_text(result["replay_insert"]))
     for remark in remarks(result):
         print(remark)
 
@@ -93,4 +102,5 @@ def kernels_page(result: dict[str, Any]) -> str:
     parts += [heading("All figures"), table(UNWRAP_HEAD, unwrap_rows(result))]
     for isa, block in result["isas"].items():
         parts.append(table((f"{isa}, core cycles", *STAGE_HEAD[1:]), stage_rows(block)))
-    return page("fastmix bench kernels", [*parts, paragraph(f"Shuffle: {result['shuffle_ns']:.1f} ns an element.")])
+    parts += [paragraph(f"Shuffle: {result['shuffle_ns']:.1f} ns an element."), paragraph(replay_text(result["replay_insert"]))]
+    return page("fastmix bench kernels", parts)

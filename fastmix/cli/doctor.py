@@ -1,9 +1,11 @@
 """`fastmix doctor`: this machine, looked over."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastmix.cli.output import print_json, print_table
+from fastmix.cli.status import replay_rows
 
 if TYPE_CHECKING:
     from fastmix.config import MixnodeConfig
@@ -40,16 +42,19 @@ def doctor(
     node = MixnodeConfig.load(config, profile) if config else None
     if node and node.isa in supported():
         use_kernels(node.isa)
+    from fastmix.seam.fill import replay_fills
     from fastmix.tune.doctor import look_over
 
     report = look_over(wanted, node, Host(only=interface))
     cautions = [*report.warnings, *(replay_cautions(node) if node else [])]
+    fills = replay_fills(node.state_dir) if node else []
     if json:
         warnings = [{"problem": each.problem, "remedy": each.remedy} for each in cautions]
         numbers = {"isa": report.isa, "core_ghz": report.core_ghz, "unwraps_per_s": report.unwraps_per_s}
-        print_json({**numbers, "facts": dict(report.facts), "warnings": warnings})
+        sets = [asdict(each) for each in fills]
+        print_json({**numbers, "facts": dict(report.facts), "replay_sets": sets, "warnings": warnings})
         return int(bool(warnings))
-    print_table(report.facts.items(), wrap=True)
+    print_table([*report.facts.items(), *replay_rows(fills)], wrap=True)
     print()
     for each in cautions:
         print(f"! {each.problem}\n  remedy: {each.remedy}")

@@ -9,7 +9,7 @@ from fastmix.cli.output import print_json, print_table
 from fastmix.control.ask import ask
 from fastmix.errors import ConfigError
 from fastmix.files.toml import toml_text
-from fastmix.status import Metrics
+from fastmix.status import Metrics, ReplaySetStatus
 
 
 def status(node: Path, /, *, settings: bool = False, json: bool = False) -> None:
@@ -59,6 +59,11 @@ def state_dir_of(config: Path) -> Path:
         raise ConfigError(f"{config}: no state_dir to be found ({error}): name the node's configuration file") from None
 
 
+def replay_rows(sets: list[ReplaySetStatus]) -> list[tuple[str, str]]:
+    """One of each live key."""
+    return [("replay set" if each.slot is None else f"replay set of slot {each.slot}", each.text) for each in sets]
+
+
 def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
     """What a person wants to see: who, since when, what came and went, what was dropped and why."""
     drops = [(reason, n) for reason, n in metrics.dropped.items() if n]
@@ -71,6 +76,7 @@ def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
         ("io", told["io"]),
         ("load", f"{told['load_percent']:.1f} %"),
         ("links heard", told["active_connections"]),
+        *replay_rows([ReplaySetStatus(**each) for each in told["replay_sets"]]),
         *metrics.counters.items(),
         *drops,
         ("conservation", metrics.conservation or "exact"),

@@ -12,7 +12,7 @@ import numpy as np
 from fastmix.config import MixnodeConfig
 from fastmix.control.agreement import check_secret
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
-from fastmix.control.health import HealthWatch
+from fastmix.control.health import HealthWatch, replay_issues
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.load import Load
 from fastmix.control.slot_keys import SlotKeyDuty
@@ -24,13 +24,15 @@ from fastmix.links.static import StaticLinkRoots
 from fastmix.network import Network
 from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
+from fastmix.seam.fill import replay_fills
 from fastmix.seam.memory import Region, ask_mixing
-from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
+from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus, ReplaySetStatus
 
 log = logging.getLogger(__name__)
 OTHER_GEOMETRY_LOG_S = COMPLAINT_S = 60.0
 LOOK_S = 10.0
 """Between two looks whether the files of counters are in their places."""
+FILL_S = 1.0
 LOCK_PATIENCE_S = 3.0
 """So long a predecessor that is ending may still hold them."""
 WRITTEN_ANEW = "written anew from memory. Without them a start would use the same keys and counters twice: leave them alone"
@@ -48,6 +50,8 @@ class Duties:
     root_ids: list[bytes] = field(default_factory=list)
     reservations: Reservations | None = None
     looked_at: float = 0.0
+    filled_at: float = -FILL_S
+    fills: tuple[ReplaySetStatus, ...] = ()
     logged_at: float = -OTHER_GEOMETRY_LOG_S
     logged_count: int = 0
     complained_at: float = -COMPLAINT_S
@@ -243,7 +247,15 @@ class Duties:
             load_percent=self.load.percent(self.config.workers * int(process["unwraps_per_s"][0])),
             profile=self.config.profile,
             io=bytes(process["io"][0]).decode(),
+            replay_sets=self.replay_sets(),
         )
+
+    def replay_sets(self) -> tuple[ReplaySetStatus, ...]:
+        """How full those of the live keys are; looked at once a second at most."""
+        if time.monotonic() - self.filled_at >= FILL_S:
+            self.filled_at = time.monotonic()
+            self.fills = tuple(replay_fills(self.config.state_dir))
+        return self.fills
 
     def metrics(self) -> Metrics:
         """A consistent set of counters."""
@@ -256,6 +268,7 @@ class Duties:
     def _key_issues(self) -> Iterator[HealthIssue]:
         if self.slot_keys is not None:
             yield from self.slot_keys.issues()
+        yield from replay_issues(self.replay_sets())
         if self.rotation_problem:
             remedy = "the node goes on with the keys that it has, until their time is over"
             yield HealthIssue("keys", HealthStatus.UNHEALTHY, self.rotation_problem, remedy)

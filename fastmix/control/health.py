@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fastmix.packet.verdict import Verdict
-from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
+from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus, ReplaySetStatus
 
 WINDOW_S = 60.0
 EACH_S = 1.0
 """The counters are kept once a second."""
 BUSY_PERCENT = 70.0
 """Of the unwraps that the cores could do: links, sockets and mixing take the rest."""
+NEARLY_FULL_PERCENT = 80
+"""Of what a replay set is promised to take."""
 DEGRADED, UNHEALTHY = HealthStatus.DEGRADED, HealthStatus.UNHEALTHY
 
 
@@ -87,6 +89,17 @@ class HealthWatch:
             if n > 0:
                 text = f"{n} {growth.problem} in the last minute"
                 yield HealthIssue(growth.name, growth.status, text, growth.remedy)
+
+
+def replay_issues(sets: Iterable[ReplaySetStatus]) -> Iterator[HealthIssue]:
+    """Replay sets that will be full before their key's time is over, if it goes on like this; full ones refuse packets."""
+    for each in sets:
+        if 100 * each.tags > NEARLY_FULL_PERCENT * each.capacity:
+            whose = "the key" if each.slot is None else f"slot {each.slot}"
+            problem = f"the replay set of {whose} is at {each.text}"
+            then = "with a new key" if each.slot is None else "again: later slots have it"
+            remedy = f"raise replay_capacity and start the node {then}"
+            yield HealthIssue("replay_set", DEGRADED, problem, remedy)
 
 
 def count_of(metrics: Metrics) -> dict[str, int]:

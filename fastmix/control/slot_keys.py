@@ -230,6 +230,19 @@ class SlotKeyDuty:
             yield HealthIssue("identity", status, problem, lasts)
         elif self.unwritten is not None:
             yield HealthIssue("descriptor", status, str(self.unwritten), lasts)
+        if self.has_begun:
+            yield from self._clock_issues()
+
+    def _clock_issues(self) -> Iterator[HealthIssue]:
+        """Where the wall clock is not followed."""
+        if parted_ns := self.clock.parted_ns:
+            way = f"{abs(parted_ns) / 1e9:.0f} s {'ahead of' if parted_ns > 0 else 'behind'}"
+            problem = f"the wall clock is {way} the time that boot time bears out, by which keys go on"
+            remedy = "set it right; if it is right, confirm it, or wait for ten minutes (docs/keys.md, Clocks)"
+            yield HealthIssue("clock", HealthStatus.UNHEALTHY if parted_ns > 0 else HealthStatus.DEGRADED, problem, remedy)
+        elif self.clock.held_ns > self.rotation.times.late_ns // 2:
+            problem = f"the wall clock was set back: keys stand for {self.clock.held_ns / 1e9:.0f} s, until it comes up to them"
+            yield HealthIssue("clock", HealthStatus.UNHEALTHY, problem, "wait, or set it right")
 
     def _keys(self, now_ns: int) -> list[SnapshotKey]:
         """The keys to publish. Whatever the clock does: one that was published opens no later, and lives no longer."""

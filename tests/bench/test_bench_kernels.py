@@ -41,6 +41,10 @@ def test_the_figures_are_there_and_positive(run: tuple[dict[str, Any], str]) -> 
     assert 0.2 < result["core_ghz"] < 10
     assert result["x25519"]["cycles"] > 1000
     assert result["shuffle_ns"] > 0
+    replay = result["replay_insert"]
+    assert 1 < replay["ns"] < 10_000
+    assert replay["core_share"] == pytest.approx(replay["ns"] / 1e4, rel=0.01)
+    assert replay["bar_ns"] == 80
     assert 200 < result["subgroup"]["cycles"] < result["x25519"]["cycles"]
     assert all(0.01 < share < 0.5 for share in result["subgroup"]["unwrap_share"].values())
     for geometry in GEOMETRIES:
