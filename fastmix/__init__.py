@@ -14,9 +14,11 @@ if TYPE_CHECKING:
         ConfigError,
         CryptoError,
         FastmixError,
+        KeyRotationFailed,
         NetworkFailure,
         ResourceExhausted,
     )
+    from fastmix.keys.policy import KeyRotationPolicy
     from fastmix.mixing import MixingStrategy
     from fastmix.node import Mixnode
     from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
@@ -30,6 +32,8 @@ __all__ = [
     "Health",
     "HealthIssue",
     "HealthStatus",
+    "KeyRotationFailed",
+    "KeyRotationPolicy",
     "Metrics",
     "MixingConfig",
     "MixingStrategy",
@@ -43,6 +47,7 @@ __all__ = [
 
 _HOMES = {
     "Client": "client",
+    "KeyRotationPolicy": "keys.policy",
     "Mixnode": "node",
     "MixingConfig": "config",
     "MixnodeConfig": "config",

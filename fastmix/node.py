@@ -14,12 +14,13 @@ import socket
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fastmix import errors
 from fastmix.config import MixingConfig, MixnodeConfig
 from fastmix.control.ask import LAST_METRICS, ask
 from fastmix.errors import ConfigError, FastmixError, NetworkFailure
+from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.mixing import MixingStrategy
 from fastmix.network import Network
 from fastmix.process.environment import child_environment
@@ -134,13 +135,30 @@ class Mixnode:
         if isinstance(mixing, MixingStrategy):
             mixing = self.config.mixing.model_copy(update={"strategy": mixing, "options": {}, "classes": ()})
         blob = base64.b64encode(self._blob(mixing)).decode()
-        try:
-            await asyncio.to_thread(ask, self.config.state_dir, "configure_mixing", blob=blob)
-        except NetworkFailure:
-            raise
-        except FastmixError as error:
-            raise ConfigError(str(error)) from None
+        await self._ask_running("configure_mixing", blob=blob)
         self.config = self.config.model_copy(update={"mixing": mixing})
+
+    async def rotate_keys(self, compromised: bool = False) -> int:
+        """Begins a new chain of mix keys, two slots from now on, and publishes the descriptor anew: the first new slot.
+
+        `compromised`: burns all keys now instead, and begins again at once; packets under way that were built for them are lost,
+        and counted. `KeyRotationFailed` says what holds now; `ConfigError` on a node whose keys do not rotate.
+        """
+        answer = await self._ask_running("rotate_keys", compromised=compromised)
+        return int(answer["first_slot"])
+
+    async def set_key_rotation_policy(self, policy: KeyRotationPolicy) -> None:
+        """Another interval, overlap period or number of backup keys on the running node, until it ends. `ConfigError`: refused,
+        the old policy stays; slots and graces are the network's, and no node changes them alone."""
+        if not isinstance(policy, KeyRotationPolicy):
+            raise ConfigError(f"set_key_rotation_policy({policy!r}): give a KeyRotationPolicy")
+        await self._ask_running("set_key_rotation_policy", policy=policy.to_dict())
+
+    async def _ask_running(self, op: str, **more: Any) -> Any:
+        """`ask`, of a node that runs."""
+        if self._process is None or self._process.returncode is not None:
+            raise NetworkFailure(f"node {self.config.node_id} does not run: start it")
+        return await asyncio.to_thread(lambda: ask(self.config.state_dir, op, **more))
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -14,7 +14,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 
-keys = App(name="keys", help="The encrypted identity of a node; secret files and their public keys.")
+keys = App(name="keys", help="The mix keys of a running node, its encrypted identity, secret files and their public keys.")
 keys.command("fastmix.cli.keys:new", name="new", help="Make new secret files.")
 keys.command("fastmix.cli.keys:show", name="show", help="Show the public keys of secret files.")
 
@@ -25,6 +25,12 @@ keys.command(STORE + "import_", name="import", help="Make a store from a backup.
 keys.command(STORE + "passwd", name="passwd", help="Change the passphrase of a store, or what keeps its key.")
 keys.command(STORE + "verify", name="verify", help="Open a store or a backup and say whose it is.")
 keys.command(STORE + "audit", name="audit", help="Verify the audit log of a store.")
+
+NODE = "fastmix.cli.keys_node:"
+keys.command(NODE + "list_", name="list", help="List the mix keys of a running node: slots, times, replay sets.")
+keys.command(NODE + "rotate", name="rotate", help="Begin a new chain of mix keys on a running node, or burn them all.")
+keys.command(NODE + "policy", name="policy", help="Show or change how often a running node rotates its keys.")
+keys.command(NODE + "clock", name="clock", help="Show the clock that keys go by, or confirm a jump of the wall clock.")
 
 network = App(name="network", help="Make a network, or read a network file.")
 network.command("fastmix.cli.network_new:new", name="new", help="Make a network: its file, all secrets, node configurations.")

@@ -21,6 +21,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from fastmix.config.access import AccessConfig
 from fastmix.config.base import Table, config_error, plain
 from fastmix.config.tables import IdentityConfig, KeysConfig, MixingConfig
 from fastmix.config.types import AddressText, Duration, FilePath, refuse
@@ -61,6 +62,8 @@ class MixnodeConfig(Table):
     """How long keys live; only in a network whose nodes have identities, and there needed."""
     identity: IdentityConfig | None = None
     """The encrypted identity; likewise."""
+    access: AccessConfig = AccessConfig()
+    """Who else on this machine may ask the running node what."""
     workers: int = Field(default=1, ge=1, le=16)
     """Threads that receive and unwrap. One also mixes and sends; several do so beside a mixer."""
     cores: tuple[int, ...] = Field(default=(), strict=False)

@@ -54,12 +54,14 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
     mine = path.lstat()
     while os.getppid() == handover["parent"] and not duties.page["process"]["ended"][0]:
         duties.tick()
+        duties.records.flush()
         told.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(told.wait(), TICK_S)
     if duties.page["process"]["ended"][0]:
         duties.settle()
     server.close()
+    await duties.records.settle()
     with suppress(FileNotFoundError):  # a successor of the whole node may have its own there already
         if os.path.samestat(mine, path.lstat()):
             path.unlink()

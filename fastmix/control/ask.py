@@ -4,10 +4,11 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fastmix import errors
 from fastmix.errors import FastmixError, NetworkFailure
 
 SOCKET_NAME = "control.sock"
@@ -16,7 +17,8 @@ LAST_METRICS = "last-metrics.json"
 
 
 def ask(state_dir: Path, op: str, timeout_s: float = 15.0, *, start: str = "fastmix run CONFIG", **more: object) -> Any:
-    """The answer to one question. `NetworkFailure` where no node answers in that directory, `FastmixError` where it refuses.
+    """The answer to one question. `NetworkFailure` where no node answers in that directory, else the `FastmixError` that the
+    node has answered.
 
     `start`: what would start the node, for that error.
     """
@@ -26,15 +28,21 @@ def ask(state_dir: Path, op: str, timeout_s: float = 15.0, *, start: str = "fast
             connection.settimeout(timeout_s)
             with short_path(state_dir) as short:
                 connection.connect(short)
-            connection.sendall(json.dumps({"op": op, **more}).encode() + b"\n")
+            with suppress(BrokenPipeError):  # who is refused as such is told so, and not listened to
+                connection.sendall(json.dumps({"op": op, **more}).encode() + b"\n")
             line = connection.makefile("rb").readline()
+    except PermissionError as error:
+        raise NetworkFailure(
+            f"{path}: {error.strerror}: ask as root or as the node's user, or have [access] of its configuration name you"
+        ) from None
     except OSError as error:
         raise NetworkFailure(f"no node answers at {path} ({error.strerror or error}): start it: {start}") from None
     if not line:
         raise NetworkFailure(f"the node at {path} closed the connection: it is ending")
     answer = json.loads(line)
     if "error" in answer:
-        raise FastmixError(answer["error"])
+        kind = getattr(errors, answer.get("kind", ""), FastmixError)
+        raise kind(answer["error"])
     return answer["ok"]
 
 

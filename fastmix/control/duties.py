@@ -4,8 +4,10 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 
@@ -15,10 +17,13 @@ from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch, replay_issues
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.load import Load
+from fastmix.control.records import Records
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
 from fastmix.errors import FastmixError
+from fastmix.files.durations import duration_ns
 from fastmix.files.secret import read_secret
+from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.links.reservations import Reservations, counter_files
 from fastmix.links.static import StaticLinkRoots
 from fastmix.network import Network
@@ -58,9 +63,14 @@ class Duties:
     rotation_complained_at: float = -COMPLAINT_S
     owner: asyncio.Task[None] | None = None
     mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    keys_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    connections: Counter[int] = field(default_factory=Counter)
+    """How many each user has to the control socket."""
 
     def __post_init__(self) -> None:
-        self.slot_keys = SlotKeyDuty(self.config, self.network, self.identity) if self.network.rotates else None
+        self.records = Records(self.identity.audit, f"node {self.config.node_id}")
+        rotates = self.network.rotates
+        self.slot_keys = SlotKeyDuty(self.config, self.network, self.identity, note=self.records.note) if rotates else None
         self.counters = CounterPage(self.page.bytes("counters"))
         self.load = Load()
         self.watch = HealthWatch()
@@ -102,7 +112,7 @@ class Duties:
         n = int(snapshot["copy"]["link_count"][0, int(snapshot["generation"][0]) & 1])
         self.root_ids = [row.tobytes() for row in self.page["root_ids"][:n]]
         if self.slot_keys is not None:
-            self.slot_keys.take_over()
+            self.slot_keys.take_over(kept_policy(self.page, self.config))
         try:
             self._keep_reserved(LOCK_PATIENCE_S)
         except FastmixError as error:
@@ -205,13 +215,24 @@ class Duties:
         if self.slot_keys is None:
             return
         try:
-            self.slot_keys.tick(self.secret, int(self.page["process"]["adopted"][0]))
+            self.slot_keys.tick(self.secret, self.adopted())
             self.rotation_problem = ""
         except FastmixError as error:  # the keys that are published last until their time is over
             self.rotation_problem = str(error)
             if time.monotonic() - self.rotation_complained_at >= COMPLAINT_S:
                 log.error("%s; the node goes on with the keys that it has", error)
                 self.rotation_complained_at = time.monotonic()
+
+    def adopted(self) -> int:
+        """The generation of the snapshot that all threads of the data plane use."""
+        return int(self.page["process"]["adopted"][0])
+
+    def keep_policy(self, policy: KeyRotationPolicy) -> None:
+        """For the next control of this node."""
+        process = self.page["process"]
+        half = int(process["policy_at"][0]) % 2
+        process["policy"][0, half] = [duration_ns(policy.interval), duration_ns(policy.overlap_period), policy.backup_keys]
+        process["policy_at"] = half + 1
 
     def drain(self, word: int = 1) -> None:
         """1: take nothing new and let the pool run empty; 2: drop what is left."""
@@ -272,6 +293,9 @@ class Duties:
         if self.rotation_problem:
             remedy = "the node goes on with the keys that it has, until their time is over"
             yield HealthIssue("keys", HealthStatus.UNHEALTHY, self.rotation_problem, remedy)
+        if self.records.problem:
+            remedy = "keys cannot be rotated by hand meanwhile: mend what it names, or move log and head away together"
+            yield HealthIssue("audit", HealthStatus.DEGRADED, self.records.problem, remedy)
 
     def ask_mixing(self, blob: bytes) -> int:
         """Hands a pickled (strategy, limits) to the data plane. Returns the generation to wait for."""
@@ -285,6 +309,16 @@ class Duties:
         if int(mixing["applied"][0]) < generation:
             return None
         return bytes(mixing["error"][0, : int(mixing["error_size"][0])].tobytes()).decode(errors="replace")
+
+
+def kept_policy(page: Region, config: MixnodeConfig) -> KeyRotationPolicy | None:
+    """The rotation policy that was set since the start; None where none was."""
+    assert config.keys is not None  # `check_keys`
+    if not (at := int(page["process"]["policy_at"][0])):
+        return None
+    interval, overlap, backup_keys = (int(word) for word in page["process"]["policy"][0, at - 1])
+    times = {name: timedelta(microseconds=ns // 1000) for name, ns in (("interval", interval), ("overlap_period", overlap))}
+    return replace(config.keys.policy, **times, backup_keys=backup_keys)
 
 
 def counter_word(step: int, seq: int) -> int:

@@ -72,6 +72,8 @@ class SlotKeyDuty:
     has_begun: bool = False
     again_ns: int = 0
     marked_ns: int = 0
+    note: Callable[..., None] = lambda *_, **__: None
+    """Told of new keys and chains: action, and what else belongs to the record."""
     burning: bool = False
     """Keys are being burnt: nothing is made meanwhile."""
     clocks: Callable[[], ClockMark] = clock_mark
@@ -81,20 +83,22 @@ class SlotKeyDuty:
     """A fresh chain has to begin, not before boot time has come to the next word."""
     _anew_from_ns: int = 0
 
-    def begin(self, policy: KeyRotationPolicy | None = None) -> list[SnapshotKey]:
-        """The keys to begin with. `policy`: one that was set after the start. `FastmixError` where chain or pairs cannot be had,
-        or the descriptor cannot be written though the identity can be used."""
-        now_ns = self._resume(policy)
+    def begin(self) -> list[SnapshotKey]:
+        """The keys to begin with. `FastmixError` where chain or pairs cannot be had, or the descriptor cannot be written though
+        the identity can be used."""
+        now_ns = self._resume(None)
         self._mark()
         self.rotation.look(now_ns)
         self._describe(now_ns)
         if self.unwritten is not None and not self.identity.problem():
             raise self.unwritten
         self.published = self._keys(now_ns)
+        self._note_new()
         return self.published
 
-    def take_over(self, policy: KeyRotationPolicy | None = None) -> None:
-        """In place of `begin`, where a predecessor has published: `tick` goes on, as soon as it can."""
+    def take_over(self, policy: KeyRotationPolicy | None) -> None:
+        """In place of `begin`, where a predecessor has published: `tick` goes on, as soon as it can. `policy`: one that was set
+        after the start."""
         self.kept_policy = policy
 
     def _resume(self, policy: KeyRotationPolicy | None, *, goes_on: bool = False) -> int:
@@ -112,7 +116,7 @@ class SlotKeyDuty:
         first = policy.times.live(now_ns)[0]
         chain, is_new = self._open_chain(config.keys.chain, first)
         try:
-            told = None if is_new else last_descriptor(self._descriptor_path, config.number, node.identity)
+            told = None if is_new else last_descriptor(self.descriptor_path, config.number, node.identity)
             if anew := parted or (told is not None and told.times != policy.times):
                 chain.start_over(first)  # it may be a restored snapshot's; or what chain and pairs count are other slots
             if parted:
@@ -120,6 +124,8 @@ class SlotKeyDuty:
             self.rotation = Rotation(config.state_dir, policy.times, config.replay_capacity, chain)
             burn = anew or before is None or before.has_parted(mark)
             self.rotation.begin(now_ns, fresh=anew or is_new, burn=burn)
+            known = [] if anew or is_new else chain.starts
+            self._noted: set[object] = {*self.rotation.pairs, *(chain_id for _, chain_id in known)}
             self.interval = Interval(config.number, self.rotation, policy, self._write_descriptor)
             self.interval.take_up(None if anew else told, now_ns)
         except BaseException:
@@ -139,6 +145,16 @@ class SlotKeyDuty:
         places = NvPlaces(index, tcti=tpm) if kept == "tpm" else None
         found = ChainFile.open(path, places, LOCK_PATIENCE_S)
         return found or ChainFile.create(path, first, places, LOCK_PATIENCE_S), found is None
+
+    def _note_new(self) -> None:
+        """New keys and new chains go to the audit log."""
+        pairs, starts = self.rotation.pairs, self.rotation.chain.starts
+        for slot in sorted(pairs.keys() - self._noted):
+            self.note("keys.slot", slot=slot, public=pairs[slot].public.hex())
+        for first, chain_id in starts:
+            if chain_id not in self._noted:
+                self.note("keys.chain", first_slot=first, chain=chain_id.hex()[:8])
+        self._noted = {*pairs, *(chain_id for _, chain_id in starts)}
 
     def _last_mark(self) -> ClockMark | None:
         try:
@@ -199,6 +215,7 @@ class SlotKeyDuty:
         self._mark()
         if self.unwritten is None or time.monotonic_ns() >= self.again_ns:
             self._describe(now_ns)
+        self._note_new()
 
     def _resumed(self) -> bool:
         """Resumes, now and then, until that has worked."""
@@ -251,11 +268,17 @@ class SlotKeyDuty:
         return [key.no_later(before[key.id]) if key.id in before else key for key in keys]
 
     @property
-    def _descriptor_path(self) -> Path:
+    def policy(self) -> KeyRotationPolicy:
+        """The one in force."""
+        return self.interval.policy
+
+    @property
+    def descriptor_path(self) -> Path:
+        """Where the node's descriptor is."""
         return self.network.path.parent / self.network.node(self.config.number).descriptor
 
     def _write_descriptor(self, descriptor: Descriptor) -> None:
-        path = self._descriptor_path
+        path = self.descriptor_path
         try:
             write_descriptor(path, descriptor, self.identity)
         except OSError as error:
@@ -263,14 +286,14 @@ class SlotKeyDuty:
             raise ResourceExhausted(problem) from None
         self.until_ns, self.unwritten = descriptor.valid_until_ns, None
 
-    def _check_begun(self) -> None:
+    def check_begun(self) -> None:
+        """`KeyRotationFailed` where chain and pairs could not be had since the start of this control."""
         if not self.has_begun:
             raise KeyRotationFailed("the chain of mix keys cannot be had at the moment, as health says: nothing was changed")
 
     def renew(self) -> int:
         """Another chain from two slots on, which the descriptor lists: the slot. `KeyRotationFailed`: all is as before, or the
         descriptor is written as soon as it can be."""
-        self._check_begun()
         now_ns = self.now_ns()
         with failing("the keys of before stay in use"):
             first = self.rotation.renew(now_ns)
@@ -282,7 +305,6 @@ class SlotKeyDuty:
     async def burn(self, secret: Region, adopted: Callable[[], int]) -> int:
         """Burns all keys at once and begins again, with the time that the clock shows, for none of the new keys was ever used:
         the first slot. `adopted`: as in `tick`, now. `KeyRotationFailed` as `renew`."""
-        self._check_begun()
         mark = self.clocks()
         clock = WallClock(mark.unix_ns, mark.boot_ns)
         self.burning = True
@@ -310,7 +332,6 @@ class SlotKeyDuty:
     def set_policy(self, policy: KeyRotationPolicy) -> None:
         """Another policy, and a new interval by it. `ConfigError` where it has other slots than the network; `KeyRotationFailed`
         where the descriptor cannot be written now."""
-        self._check_begun()
         times = self.interval.policy
         for name in ("slot", "early", "late"):
             if getattr(policy, name) != getattr(times, name):

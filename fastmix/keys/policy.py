@@ -1,12 +1,15 @@
 """How often keys change, and how far ahead a node publishes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any, Self
 
 from fastmix.errors import ConfigError
-from fastmix.files.durations import duration_ns, format_duration
+from fastmix.files.durations import duration_ns, format_duration, parse_duration
+from fastmix.files.toml import suggestion
 from fastmix.keys.slots import SlotTimes
 
+DURATIONS = ("interval", "overlap_period", "slot", "early", "late")
 HORIZON_MAX = 1 << 14
 """Publics in a descriptor: 512 KiB of them."""
 
@@ -67,6 +70,25 @@ class KeyRotationPolicy:
     def horizon(self) -> int:
         """For how many slots a descriptor lists keys."""
         return -(-(duration_ns(self.interval) + duration_ns(self.overlap_period)) // duration_ns(self.slot)) + self.backup_keys
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values: durations as in a configuration file."""
+        return {name: format_duration(getattr(self, name)) for name in DURATIONS} | {"backup_keys": self.backup_keys}
+
+    def changed(self, values: object) -> Self:
+        """With other values, named and written as `to_dict` has them. `ConfigError` for names and values that cannot be."""
+        known = (*DURATIONS, "backup_keys")
+        if not isinstance(values, dict):
+            raise ConfigError(f"policy = {values!r} is not a table: give some of {', '.join(known)}")
+        new: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                raise ConfigError(f"policy: {name!r} is not known: {suggestion(str(name), known)}")
+            try:
+                new[name] = parse_duration(value) if name in DURATIONS and isinstance(value, str) else value
+            except ValueError as error:
+                raise ConfigError(f"{name} = {value!r} {error}") from None
+        return replace(self, **new)
 
     def check(self, hops: int, mean_delay_ns: int, max_latency_ns: int) -> None:
         """`ConfigError` where `late` is too short for packets of `hops` hops that are mixed as slowly as they may be."""

@@ -51,13 +51,16 @@ PROCESS_WORDS = np.dtype(
         ("restarts", "<u8"),
         ("isa", "S16"),
         ("io", "S8"),
+        ("policy", "<i8", (2, 3)),
+        ("policy_at", "<u4"),
     ]
 )
 """`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `adopted`: generation
 of the snapshot that all threads of the data plane use, so that the copy before may be written; `drained`: the data plane says
 that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one core can do with
 the kernels of `isa`, as the parent has measured it at the start; `restarts`: data planes that the parent has started again; `io`:
-how datagrams move."""
+how datagrams move; `policy`: the rotation policy that was set since the start (interval and overlap in ns, backup keys), in the
+half `policy_at` - 1; 0: none was."""
 ASKED_MAX = 1024
 KEPT = np.dtype(
     [("state", "<u4"), ("asked_size", "<u4"), ("audit_key", "u1", 32), ("seed", "u1", 32), ("asked", "u1", ASKED_MAX)]
