@@ -96,7 +96,7 @@ class SlotKeyDuty:
         self._note_new()
         return self.published
 
-    def take_over(self, policy: KeyRotationPolicy | None) -> None:
+    def take_over(self, policy: KeyRotationPolicy | None = None) -> None:
         """In place of `begin`, where a predecessor has published: `tick` goes on, as soon as it can. `policy`: one that was set
         after the start."""
         self.kept_policy = policy
