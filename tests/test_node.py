@@ -23,7 +23,11 @@ from fastmix import (
     NetworkFailure,
     NodeState,
 )
+from fastmix.config import IdentityConfig, KeysConfig
+from fastmix.errors import KeyStoreError
+from fastmix.files.temporary import FleetingDirectory
 from fastmix.mixing import PoolView
+from fastmix.plan import passphrase_path, store_path
 
 WAIT_S = 60
 
@@ -109,6 +113,26 @@ async def test_what_keeps_a_node_from_starting(tmp_path: Path) -> None:
     wrong = Mixnode(config.model_copy(update={"secret_file": plan.secret_path(tmp_path / "net", 1)}))
     with pytest.raises(ConfigError, match="not the secret of node 0"):
         await wrong.start()
+
+
+async def test_a_store_that_stays_closed(tmp_path: Path) -> None:
+    """The program is told why, as the command is; with the right passphrase, in a descriptor of its own, the node starts."""
+    with FleetingDirectory("fastmix-test-", 1 << 20) as directory:
+        plan = written_plan(directory / "net", rotates=True, mean_delay_ns=0)
+        store = store_path(directory / "net", 0)
+        ours, theirs = os.pipe()
+        os.write(theirs, b"correct horse")
+        os.close(theirs)
+        keys = KeysConfig(slot="4s", early="1s", late="2s", interval="1min", overlap_period="0s")
+        base = config_of(plan, directory / "net", 0, keys=keys, mixing=MixingConfig(max_latency="0ms"), replay_capacity=2000)
+        config = base.model_copy(update={"secret_file": None, "identity": IdentityConfig(store=store, passphrase_fd=ours)})
+        with pytest.raises(KeyStoreError, match="wrong passphrase"):
+            await Mixnode(config).start()
+        os.close(ours)
+        right = os.open(passphrase_path(store), os.O_RDONLY)
+        async with Mixnode(config.model_copy(update={"identity": IdentityConfig(store=store, passphrase_fd=right)})) as node:
+            assert (await node.get_status()).state is NodeState.RUNNING
+        os.close(right)
 
 
 PROGRAM = """

@@ -59,6 +59,7 @@ class NodeIdentity:
         self._ended = threading.Event()
         self._problem: str | None = None
         self._refused: str | None = None
+        self._is_watched = False
         if self._state == EMPTY:
             check_keys(network, config)
             if config.identity is None:
@@ -75,8 +76,11 @@ class NodeIdentity:
         """The Ed25519 signature of the node's identity; `KeyStoreError` where that is not to be had now."""
         if self._state == FIXED:
             raise KeyStoreError("this node has no identity: the network file names a sphinx_public for it")
+        if self._is_watched and self._problem and self._state != SEED:
+            raise KeyStoreError(self._problem)  # the watch says when that is over: whoever signs does not wait for a token
         if not self._turn.acquire(timeout=BUSY_S):
-            raise KeyStoreError(f"the token has not answered for {BUSY_S:.0f} s: look whether it is there")
+            self._problem = f"the token has not answered for {BUSY_S:.0f} s: look whether it is there"
+            raise KeyStoreError(self._problem)
         try:
             with self._opened() as identity:
                 return identity.sign(data)
@@ -92,6 +96,7 @@ class NodeIdentity:
 
     def watch(self) -> None:
         """Looks after them from now on, in a thread of its own, for a token may take its time."""
+        self._is_watched = True
         threading.Thread(target=self._watch, name="identity", daemon=True).start()
 
     def look(self) -> None:

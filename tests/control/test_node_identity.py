@@ -11,6 +11,7 @@ from fastmix.config import IdentityConfig, KeysConfig, MixnodeConfig
 from fastmix.control.identity import NodeIdentity
 from fastmix.errors import ConfigError, KeyStoreError
 from fastmix.files.secret import write_secret
+from fastmix.keys._chain import LockedBytes
 from fastmix.keys.passphrase import from_file
 from fastmix.keys.store import create_store
 from fastmix.keys.wrapping import PassphraseWrapping
@@ -191,6 +192,47 @@ def test_a_chip_that_is_not_there(tmp_path: Path, without_token: str, monkeypatc
     last = NodeIdentity(config, plan.network, kept)
     last.audit.check()
     last.close()
+
+
+def test_a_token_that_refuses_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it was away: tries of a PIN are few."""
+    plan, config, store = written(tmp_path)
+    store.unlink()
+
+    class Token(Switched):
+        """Counts; `state` is what it does."""
+
+        state, asked = "works", 0
+
+        def unwrap(self, blob: bytes) -> LockedBytes:
+            self.asked += 1
+            if self.state == "refuses":
+                raise KeyStoreError("wrong PIN")
+            return super().unwrap(blob)
+
+        def problem(self) -> str | None:
+            return "the token is not there" if self.state == "gone" else None
+
+    token = Token(lambda: from_file(passphrase_path(store)), RANDOM_COST)
+    create_store(store, plan.identities[1], token)
+    monkeypatch.setattr("fastmix.control.identity.wrapping_of", lambda *_: token)
+    identity = NodeIdentity(config, plan.network, memory())
+    check_signs(identity, plan)
+    token.state, before = "refuses", token.asked
+    for _ in range(3):
+        with pytest.raises(KeyStoreError, match="wrong PIN"):
+            identity.sign(b"words")
+        identity.look()
+        assert "not tried again" in str(identity.problem())
+    assert token.asked == before + 1
+    token.state = "gone"
+    identity.look()
+    assert identity.problem() == "the token is not there"
+    token.state = "works"
+    identity.look()
+    assert identity.problem() is None
+    check_signs(identity, plan)
+    identity.close()
 
 
 def test_a_token_that_was_never_named(tmp_path: Path) -> None:
