@@ -85,7 +85,7 @@ def print_report(report: "Report") -> None:
     load = report.load
     share = f", {load['share']:.0%} of the capacity of {load['capacity_per_s']:,}" if load["share"] else ""
     conditions = {
-        "load": f"{load['per_s']:,} packets/s{share}",
+        "load": f"{load['per_s']:,} packets/s{share}; sent {load['sent_per_s']:,}",
         "mean delay": report.mean_delay,
         "graces": ", ".join(f"{name} {value}" for name, value in report.graces.items()),
     }

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from real_node import until
 
@@ -41,11 +42,21 @@ def test_a_flow_counts_what_is_sent_once_and_twice(options: Options) -> None:
         assert stage.kernel_drop_events() == 0
 
 
+def little(stage: Stage) -> Outcome:
+    """A moment of load."""
+    with stage.flow() as flow:
+        flow.run(0.05)
+        flow.finish()
+    return Outcome({"n": np.int64(1)}, {"good": np.bool_(True)})
+
+
 def test_a_void_run_is_repeated(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = iter([3, 0])
     monkeypatch.setattr(Stage, "kernel_drop_events", lambda stage: next(dropped))
-    report = repeated_while_void("some", options, Scene(), lambda stage: Outcome({"n": 1}, {"good": True}))
+    report = repeated_while_void("some", options, Scene(), little)
     assert report.passed
+    assert json.loads(json.dumps(report.to_dict()))["figures"] == {"n": 1}
+    assert report.load["sent_per_s"] > 0
     assert (report.void_runs, report.conservation["kernel_drop_events"]) == (1, 0)
     assert ATTEMPTS > 1
 

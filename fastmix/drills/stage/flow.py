@@ -108,7 +108,7 @@ class Flow:
         self.sent = self.refused = self.late = self.received = self.bad = self.unknown = self.doubled = 0
         self.arrived = self.lost = self.skipped = self.expected = self.seconds_ns = 0
         self.latency_ms: list[npt.NDArray[np.float32]] = []
-        self._shift_ns = 0
+        self._shift_ns, self.rested = 0, False
         self._ready: queue.Queue[Wave] = queue.Queue(ahead)
         self._used: queue.SimpleQueue[Bytes] = queue.SimpleQueue()
         self._stopped, self._fault = Event(), queue.SimpleQueue[Exception]()
@@ -255,7 +255,9 @@ class Flow:
             setattr(self, name, getattr(self, name) + value - before.get(name, 0))
 
     def rest(self) -> None:
-        """Sends the rest of the wave of now, and nothing more before `run`; receives for another moment."""
+        """Sends the rest of the wave of now, and nothing more before `run`; receives for another moment. What was built ahead is
+        then stale, so the load begins anew."""
+        self.rested = True
         while not self._sent_all(self.waves[0]):
             self._receive(time.monotonic_ns() + SLICE_NS)
         self._receive(time.monotonic_ns() + int(REST_S * 1e9))
@@ -275,12 +277,16 @@ class Flow:
             self._forget()
 
     def told(self) -> dict[str, float]:
-        """How the flow went: packets a second that it sent, and how late they were at the sink, in ms. After `finish`."""
+        """How late packets were at the sink, in ms. After `finish`."""
         latency = np.concatenate(self.latency_ms) if self.latency_ms else np.zeros(1, np.float32)
         quantiles = np.percentile(latency, [50, 99, 99.9])
         names = ("latency_p50_ms", "latency_p99_ms", "latency_p999_ms")
-        figures = {name: round(float(value), 3) for name, value in zip(names, quantiles, strict=True)}
-        return {"sent_per_s": round(1e9 * self.expected / max(self.seconds_ns, 1)), **figures}
+        return {name: round(float(value), 3) for name, value in zip(names, quantiles, strict=True)}
+
+    @property
+    def sent_per_s(self) -> float:
+        """What it has really sent while it ran, copies too."""
+        return 1e9 * self.copies * self.expected / max(self.seconds_ns, 1)
 
     # Beside the flow
 

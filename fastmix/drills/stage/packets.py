@@ -18,8 +18,8 @@ from fastmix.errors import NetworkFailure
 from fastmix.sphinx.arrays import Bytes
 
 Slots = npt.NDArray[np.int64]
-NICENESS = 0
-"""Of those who build: load and node go before them, where this user may give these a higher priority."""
+NICENESS = -10
+"""Of those who build, if this process has a higher priority: load and node go before them, whoever else is there comes after."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class PacketMaker:
 
 
 def step_back(cores: set[int]) -> None:
-    """This thread on all cores, behind everyone else."""
+    """This thread on all cores, behind load and node."""
     os.sched_setaffinity(0, cores)
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))

@@ -38,7 +38,8 @@ ROOM = 32 << 20
 """Bytes beside them."""
 FLOOD_S, SHORT_FLOOD_S = 0.6, 0.4
 WARM_S = 0.15
-SHARE = 0.5
+SHARE, KEPT = 0.5, 0.85
+"""The load is that share of the capacity, and that much of it is really sent, or a drill that never rests has not passed."""
 ATTEMPTS = 3
 SETTLE_S = 20.0
 RECEIVE_BUFFER = 32 << 20
@@ -102,6 +103,7 @@ class Stage:
         self.packets: PacketMaker
         self._drops_before = self._sink_drops()
         self._drops_of_killed = 0
+        self.flows: list[Flow] = []
         self._flows = 0
 
     def start_node(self, meanwhile: Callable[[], object] | None = None) -> None:
@@ -127,7 +129,9 @@ class Stage:
 
     def flow(self, rate: float | None = None, **how: Any) -> Flow:
         """A load, by default that of the drill; `how`: see `Flow`."""
-        return Flow(self.packets, self.neighbours, rate or self.load_per_s, self.cores.all, **how)
+        flow = Flow(self.packets, self.neighbours, rate or self.load_per_s, self.cores.all, **how)
+        self.flows.append(flow)
+        return flow
 
     def make_ready(self) -> None:
         """The node, the maker of packets, and the load: measured, unless the rate is given."""
@@ -140,6 +144,7 @@ class Stage:
             self.options.progress(0.02, "measuring its capacity")
             self.capacity_per_s = self._carried()
             self.load_per_s = SHARE * self.capacity_per_s
+            self.flows.clear()
         self._drops_before += self.node.metrics().kernel_drop_events
 
     def _carried(self) -> float:
@@ -233,13 +238,16 @@ def report_of(name: str, stage: Stage, outcome: Outcome, metrics: Metrics, drops
         "the node's counters add up": metrics.conservation == 0,
         "the kernel dropped nothing": drops == 0,
     }
+    sent_per_s = sum(flow.sent_per_s for flow in stage.flows) / len(stage.flows)
+    if stage.capacity_per_s and not any(flow.rested for flow in stage.flows):
+        checks["the load was half of the capacity, or nearly"] = sent_per_s >= KEPT * stage.load_per_s
     conservation = {
         "exact": metrics.conservation == 0, "missing": metrics.conservation, "account": metrics.account,
         "crash_uncertain": metrics.crash_uncertain, "kernel_drop_events": drops,
         "dropped": {reason: n for reason, n in sorted(metrics.dropped.items()) if n},
     }  # fmt: skip
     load = {
-        "per_s": round(stage.load_per_s), "capacity_per_s": round(stage.capacity_per_s) or None,
+        "per_s": round(stage.load_per_s), "sent_per_s": round(sent_per_s), "capacity_per_s": round(stage.capacity_per_s) or None,
         "share": SHARE if stage.capacity_per_s else None, "workers": stage.scene.workers,
         "replay_capacity": stage.replay_capacity,
     }  # fmt: skip
