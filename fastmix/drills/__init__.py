@@ -32,14 +32,19 @@ it and 20 that it sends to, which are the drill's process itself: real Sphinx pa
   `onward` u8[n, 32] (the `kx_public` by which the sink knows them) and `key_slots` u8[n]. `slots_at(unix_ns, n)` draws slots as
   clients do. `frames(packets, upstream)` seals them for one link: u8[n, F], with fresh counters each time, so the same packets
   may be sealed and sent again.
-- `stage.flow(rate=None, copies=1, seal=None)`: `rate` is of distinct packets a second. With `copies` each burst of 16 packets
-  leaves so many times, at once, each by a link and a socket of its own; `seal` makes their frames in another way. Call `run`
-  often: while it does not run, nothing is sent, and the sink is not read; `stage.start_node(lambda: flow.run(0.02))` goes on with
-  it until the node is ready.
+- `stage.flow(rate=None, copies=1, seal=None, history_s=12, recorded_s=0)`: `rate` is of distinct packets a second. With `copies`
+  each burst of 16 packets leaves so many times, at once, each by a link and a socket of its own; `seal` makes their frames in
+  another way. Packets are known for `history_s`, their frames kept for `recorded_s`. Call `run` often: while it does not run,
+  nothing is sent, and the sink is not read; `stage.start_node(lambda: flow.run(0.02))` goes on with it until the node is ready.
 - `flow.send(packets, expected=False)` sends packets once more, or others, beside the flow, at once; `expected`: they have not
   been sent before, and are looked for as the flow's own are; it gives the wave that they are.
-- `flow.waves`, newest first, are the last twelve seconds of what was sent: each has `packets`, and of each packet `due_ns` and
+- `flow.rest()` sends what has been begun and nothing more until `run`; with `stage.settle()` behind it and another `rest`,
+  nothing is on its way any more. `flow.send_again(packets, rate)` and `flow.send_frames(frames, rate)` replay at a rate.
+- `flow.waves`, newest first, are the last seconds of what was sent: each has `packets`, and of each packet `due_ns` and
   `arrived_ns` (monotonic; 0: not yet). `flow.sent` and `flow.refused` (by the kernel) count frames; `flow.expected` distinct
   packets, and after `finish` `flow.arrived` and `flow.lost` of them; `flow.received` frames at the sink, and of them
   `flow.doubled` (second of its kind), `flow.unknown` (of no packet of the last seconds), `flow.bad` (wrong seal).
+- `stage/kills.py` is what drills that kill share: the kill of the data plane, how long until packets go on, what was lost between
+  two moments, packets from before a kill, tags in the replay sets. What the kernel drops while no node is there makes no run
+  void: `stage.forgive_drops()`.
 """
