@@ -123,7 +123,7 @@ def test_everything_arrives_and_is_accounted_for(tmp_path: Path, geometry: str, 
     assert said["wire_sizes"] == [size]
     order = said["wire"]["order"]
     assert order["packets"] > 100
-    assert abs(order["rank_correlation"]) < 0.3
+    assert abs(order["rank_correlation"]) < 0.5  # of a hundred independent ones it is 0.1; in order of arrival, 1
     if said["wire"]["by"] == "capture" and not said["wire"]["lost"]:
         assert said["wire"]["seen"] == said["network"]["forwarded"]
     assert not family(tmp_path)

@@ -206,7 +206,7 @@ def test_damaged_files(planned) -> None:
     counters = network.parent / "secrets" / "link-0.node-1.counters"
     counters.write_text("{}")
     process = fastmix_run(config)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "counter reservations are damaged" in said
     assert "Traceback" not in said
