@@ -2,15 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.descriptor import NOBODY
 from fastmix.keys.slots import SlotTimes
-from fastmix.seam.pair import LINE, LOAD, Pair
-
-SAMPLE_LINES = 1 << 14
-"""A mebibyte of fingerprints, in a millisecond."""
+from fastmix.seam.fill import replay_fills
 
 
 def key_list(duty: SlotKeyDuty) -> dict[str, Any]:
@@ -18,6 +13,7 @@ def key_list(duty: SlotKeyDuty) -> dict[str, Any]:
     now_ns, rotation, interval = duty.now_ns(), duty.rotation, duty.interval
     policy, times, starts = interval.policy, interval.policy.times, rotation.chain.starts
     first, publics = rotation.publics(now_ns, interval.end_slot)
+    fills = {fill.slot: round(100.0 * fill.tags / fill.capacity, 3) for fill in replay_fills(duty.config.state_dir)}
     slots = []
     for slot, public in enumerate(publics, first):
         pair = rotation.pairs.get(slot)
@@ -30,7 +26,7 @@ def key_list(duty: SlotKeyDuty) -> dict[str, Any]:
                 "closes_ns": times.closes_ns(slot),
                 "public": public.hex() if public != NOBODY else None,
                 "chain": chain.hex()[:8],
-                "replay_fill_percent": fill_percent(pair) if pair else 0.0,
+                "replay_fill_percent": fills.get(slot, 0.0),
             }
         )
     return {
@@ -49,9 +45,3 @@ def state_of(slot: int, now_ns: int, times: SlotTimes, *, has_key: bool = True) 
     if now_ns < times.opens_ns(slot):
         return "coming"
     return "early" if slot > times.number(now_ns) else "now" if slot == times.number(now_ns) else "late"
-
-
-def fill_percent(pair: Pair) -> float:
-    """How much of the promised capacity of a replay set is used; of a large one, by a sample of its lines."""
-    lines = pair.lines[:: -(-len(pair.lines) // SAMPLE_LINES)]
-    return round(100.0 * int(np.count_nonzero(lines)) / (len(lines) * LINE * LOAD), 3)

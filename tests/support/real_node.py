@@ -142,7 +142,7 @@ class RealNode:
     def start(self) -> None:
         """Returns when it receives."""
         self.launch()
-        until(lambda: self.state() == "running" or self.exit_code() is not None)
+        until(lambda: self.state() == "running" or self.exit_code() is not None, else_tell=lambda: self.log())
 
     def ask(self, op: str, **more: Any) -> Any:
         """One question over the control socket; None where no control answers."""
