@@ -95,6 +95,8 @@ class MixnodeConfig(Table):
     """Run even if replay sets and keys could come to a disk, through swap or with a state_dir on one. For demos and drills."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important messages that are logged."""
+    log_format: Literal["console", "json"] = "console"
+    """Log lines for people, or a JSON object a line."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -92,7 +92,7 @@ def main() -> int:
     set_lifeline(handover["parent"])
     config, network = read_setup(handover["config"])
     keep_unseen()
-    configure_logs(config.log_level, config.node_id, "control")
+    configure_logs(config.log_level, config.node_id, "control", config.log_format)
     page, secret = Region(handover["page"], page_sections()), Region(handover["secret"], secret_sections())
     try:
         kept = Region(handover["kept"], kept_sections())

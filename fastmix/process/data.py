@@ -64,7 +64,7 @@ class NodeSetup:
 def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
     """Lives until drained. Returns the exit code."""
     page = setup.page
-    configure_logs(setup.config.log_level, setup.config.node_id, "data")
+    configure_logs(setup.config.log_level, setup.config.node_id, "data", setup.config.log_format)
     command_signals(page, parent_pid, drain_s=setup.config.drain_ns(setup.network.mean_delay_ns) / 1e9)
     set_lifeline(parent_pid)
     keep_unseen()

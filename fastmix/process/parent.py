@@ -298,7 +298,7 @@ def signal_name(code: int) -> str:
 
 def run(config: MixnodeConfig, *, owner_fd: int | None = None, on_ready: Callable[[UdpEndpoint], None] | None = None) -> int:
     """Runs a node until it has drained. Returns the exit code; `FastmixError` where it cannot start."""
-    configure_logs(config.log_level, config.node_id, "parent")
+    configure_logs(config.log_level, config.node_id, "parent", config.log_format)
     try:
         return Parent(config, owner_fd=owner_fd, on_ready=on_ready).run()
     except MemoryError:

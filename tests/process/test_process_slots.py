@@ -1,6 +1,7 @@
 """Traffic through a real node whose keys rotate every two seconds: calm, and with kills at every point of a rotation."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from real_node import Zygote, until
 from rotating_node import TIMES, RotatingNode
+
+from fastmix.seam.memory import Region, create_memory, secret_sections
 
 
 @pytest.fixture
@@ -99,6 +102,21 @@ def test_a_kill_of_the_whole_node(node: RotatingNode) -> None:
     check_replays(node)
     node.flow(1)
     check_sums(node)
+
+
+def test_keys_are_locked_and_an_abort_leaves_no_core(node: RotatingNode) -> None:
+    """Both processes that map keys keep them out of swap; neither dumps its memory, whatever the core pattern is."""
+    before = set(Path.cwd().glob("core*"))
+    for whom in ("control", "data"):
+        pid = node.child(whom)
+        status = Path(f"/proc/{pid}/status").read_text()
+        locked = int(re.search(r"VmLck:\s+(\d+) kB", status)[1]) * 1024
+        assert locked >= Region(create_memory("fastmix-test", secret_sections()), secret_sections()).size, whom
+        assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text())
+        node.signal(signal.SIGABRT, whom)
+        until(lambda whom=whom, pid=pid: node.child(whom) not in (0, pid) and node.state() == "running")
+    assert node.log().count("died (SIGABRT)") == 2
+    assert set(Path.cwd().glob("core*")) == before
 
 
 def test_a_wall_clock_that_jumps_burns_the_live_keys(node: RotatingNode) -> None:

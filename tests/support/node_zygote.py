@@ -76,7 +76,7 @@ def node(request: dict[str, Any]) -> None:
         hook = wiping(Path(request["inside"]))
     try:
         config = config_of(request["config"])
-        configure_logs(config.log_level, config.node_id, "parent")
+        configure_logs(config.log_level, config.node_id, "parent", config.log_format)
         code = Parent(config, hook=hook).run()
     except FastmixError as error:
         print(f"fastmix: {error}", file=sys.stderr, flush=True)
