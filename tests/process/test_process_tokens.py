@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from fastmix.keys.pkcs11 import Pkcs11Wrapping
 from fastmix.keys.store import create_store
 from fastmix.keys.tpm import TpmWrapping
 from fastmix.keys.wrapping import Wrapping
+from fastmix.seam.pair import open_pair, pair_files
 
 pytestmark = pytest.mark.tokens
 
@@ -65,6 +67,15 @@ def described(node: CommandNode) -> int:
         return read_descriptor(node.descriptor, 0, node.plan.identities[0].public, time.time_ns()).valid_until_ns
     except FastmixError:
         return 0
+
+
+def chains(node: CommandNode) -> set[bytes]:
+    """Of the pairs that are whole."""
+    found = set()
+    for path in pair_files(node.state_dir):
+        with suppress(FastmixError, OSError):
+            found.add(open_pair(path).chain_id)
+    return found
 
 
 def goes_on(node: CommandNode) -> None:
@@ -136,20 +147,21 @@ def test_a_wrong_pin(at_token: CommandNode) -> None:
 
 def test_a_tpm_keeps_store_and_chain(directory: Path, tmp_path: Path) -> None:
     """The chain's wrapping key is in NV: kept over a kill of everything, and no file has it. Without the chip no key is made."""
-    node = CommandNode(directory, keys={"chain": "tpm"})
+    keys = {"chain": "tpm", "interval": "10min"}
+    node = CommandNode(directory)
     try:
         with software_tpm(tmp_path / "tpm") as tcti:
-            node.write_config({"passphrase_file": None, "tpm": tcti}, {"chain": "tpm"})
+            node.write_config({"passphrase_file": None, "tpm": tcti}, keys)
             keep(node, TpmWrapping(tcti=tcti))
             node.start()
             until(lambda: described(node))
             goes_on(node)
             assert not list(node.directory.rglob("*.wrap"))
-            old = set(node.slots())
+            before = until(lambda: chains(node))
             node.kill()
             node.start()
-            assert old & set(node.slots()), "intact pairs go on"
             goes_on(node)
+            assert until(lambda: chains(node)) == before, "the chain goes on"
             assert not node.issues()
         until(lambda: {"identity", "keys"} <= set(node.issues()))
         assert node.state() == "running"

@@ -61,7 +61,7 @@ class CommandNode:
     def start(self, *fds: int) -> None:
         """Returns when it receives."""
         self.launch(*fds)
-        until(lambda: self.state() == "running", 60)
+        until(lambda: self.state() == "running", 150)
 
     def refused(self, *words: str, code: int = 78) -> str:
         """What it says when it must not start."""
