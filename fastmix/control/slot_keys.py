@@ -255,7 +255,7 @@ class SlotKeyDuty:
         if parted_ns := self.clock.parted_ns:
             way = f"{abs(parted_ns) / 1e9:.0f} s {'ahead of' if parted_ns > 0 else 'behind'}"
             problem = f"the wall clock is {way} the time that boot time bears out, by which keys go on"
-            remedy = "set it right; if it is right, confirm it, or wait for ten minutes (docs/keys.md, Clocks)"
+            remedy = "set it right; if it is right: fastmix keys clock NODE --confirm, or wait for ten minutes"
             yield HealthIssue("clock", HealthStatus.UNHEALTHY if parted_ns > 0 else HealthStatus.DEGRADED, problem, remedy)
         elif self.clock.held_ns > self.rotation.times.late_ns // 2:
             problem = f"the wall clock was set back: keys stand for {self.clock.held_ns / 1e9:.0f} s, until it comes up to them"

@@ -128,6 +128,7 @@ def test_a_wall_clock_that_jumps_burns_the_live_keys(node: RotatingNode) -> None
     until(lambda: (node.note_pairs(), set(node.pairs) - keys)[1])
     until(lambda: node.log().count("keys of slots") >= 2, else_tell=node.log)
     check_replays(node)
+    assert any(issue["name"] == "clock" and "3600 s ahead" in issue["problem"] for issue in node.ask("health")["issues"])
     node.signal(signal.SIGKILL, "control")
     until(lambda: node.state() == "running")
     assert "has parted from boot time" in node.log()
