@@ -199,7 +199,7 @@ def replay_insert_ns(n: int = 8192, rounds: int = 12) -> float:
     4 KiB as a tmpfs has them; quietest round."""
     from fastmix.kernels._replay import ReplaySet
 
-    lines = np.frombuffer(mmap.mmap(-1, REPLAY_SIZE), np.uint32).reshape(-1, 16)
+    lines = np.frombuffer(mmap.mmap(-1, REPLAY_SIZE), np.uint32)
     lines[:] = 0  # maps the pages
     replay, slots, draw = ReplaySet(lines), np.arange(256, dtype=np.uint32), np.random.default_rng()
     taken = []
