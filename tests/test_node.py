@@ -5,6 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -17,9 +20,11 @@ from fastmix import (
     Client,
     ConfigError,
     FastmixError,
+    KeyRotationPolicy,
     MixingConfig,
     MixingStrategy,
     Mixnode,
+    MixnodeConfig,
     NetworkFailure,
     NodeState,
 )
@@ -164,3 +169,38 @@ def test_a_node_ends_with_its_program(tmp_path: Path) -> None:
     program.stdout.close()
     _, alive = psutil.wait_procs(family, timeout=WAIT_S)
     assert not alive
+
+
+async def test_keys_of_a_running_node(tmp_path: Path) -> None:
+    """A program that has started a node renews its keys, burns them, sets their policy."""
+    plan = written_plan(tmp_path / "net", rotates=True, mean_delay_ns=0)
+    store = store_path(tmp_path / "net", 0)
+    policy = KeyRotationPolicy(slot=timedelta(seconds=20), early=timedelta(seconds=5), late=timedelta(seconds=10))
+    keys = {name: getattr(policy, name) for name in ("slot", "early", "late")}
+    config = MixnodeConfig(
+        number=0, network=plan.network.path, state_dir=tmp_path / "state", allow_swap=True, keys=keys, replay_capacity=2000,
+        mixing={"max_latency": "0ms"}, identity={"store": store, "passphrase_file": passphrase_path(store)},
+    )  # fmt: skip
+    node = Mixnode(config)
+    with pytest.raises(NetworkFailure, match="does not run: start it"):
+        await node.rotate_keys()
+    async with node:
+        first = await node.rotate_keys()
+        assert first >= time.time_ns() // 20_000_000_000 + 1
+        assert await node.rotate_keys(compromised=True) <= first
+        await node.set_key_rotation_policy(replace(policy, interval=timedelta(hours=12)))
+        with pytest.raises(ConfigError, match="slot = 10min: this node's network has slot = 20s"):
+            await node.set_key_rotation_policy(KeyRotationPolicy())
+        with pytest.raises(ConfigError, match="give a KeyRotationPolicy"):
+            await node.set_key_rotation_policy(None)  # type: ignore[arg-type]
+    command = ["keys", "audit", str(store), "--passphrase-file", str(passphrase_path(store))]
+    audit = subprocess.run([sys.executable, "-m", "fastmix", *command], capture_output=True, text=True, check=False)
+    assert (audit.returncode, "all as they were written" in audit.stdout) == (0, True), audit
+
+
+async def test_keys_without_an_end(tmp_path: Path) -> None:
+    async with Mixnode(config_of(written_plan(tmp_path / "net"), tmp_path / "net", 0)) as node:
+        with pytest.raises(ConfigError, match="which do not rotate: make a network whose keys do"):
+            await node.rotate_keys()
+        with pytest.raises(ConfigError, match="which do not rotate"):
+            await node.set_key_rotation_policy(KeyRotationPolicy())
