@@ -41,11 +41,11 @@ def test_a_stopped_control_revives_no_key(node: CommandNode) -> None:
 
 def test_a_killed_control_is_followed_by_one_that_goes_on(node: CommandNode) -> None:
     until(lambda: live() in node.slots())
-    before = {slot: open_pair(path).set_id for path in pair_files(node.state_dir) if (slot := open_pair(path).slot) >= live()}
+    before = node.sets()
     old = node.control()
     os.kill(old, signal.SIGKILL)
     until(lambda: (now := node.slots()) and live() in now and node.state() == "running")
-    after = {open_pair(path).slot: open_pair(path).set_id for path in pair_files(node.state_dir) if "new" not in path.name}
+    after = node.sets()
     assert all(after[slot] == before[slot] for slot in after.keys() & before.keys()), "intact pairs go on"
     began = live()
     until(lambda: live() >= began + 3 and live() in node.slots(), 20)

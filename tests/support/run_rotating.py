@@ -92,13 +92,18 @@ class CommandNode:
 
     def slots(self) -> list[int]:
         """Of the pairs that are whole."""
-        found = []
+        return sorted(self.sets())
+
+    def sets(self) -> dict[int, bytes]:
+        """The replay set of each slot whose pair is whole."""
+        found = {}
         for path in pair_files(self.state_dir):
             try:
-                found.append(open_pair(path).slot)
+                pair = open_pair(path)
             except (FastmixError, OSError):
                 continue
-        return sorted(found)
+            found[pair.slot] = pair.set_id
+        return found
 
     def control(self) -> int:
         """The child that was executed: its command line is not the parent's."""
