@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fastmix.keys.tpm import chip_problem
+
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN, OFFICER_PIN, TOKEN = "not-hex-9876", "123456", "fastmix-test"
 TRIES = 10
@@ -50,7 +52,10 @@ def software_tpm(directory: Path) -> Iterator[str]:
         )
         try:
             if answers(server, port + 1):
-                yield f"swtpm:host=127.0.0.1,port={port}"
+                tcti = f"swtpm:host=127.0.0.1,port={port}"
+                while chip_problem(tcti) and server.poll() is None:  # while it closes the connection that has just been tried
+                    pass
+                yield tcti
                 return
         finally:
             server.kill()
