@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fastmix.bench.bars import BARS, MEMORIES, NODES
+from fastmix.bench.kernels_report import built_text, with_floor
 from fastmix.bench.machine import short_name
 from fastmix.bench.node_report import TABLE_HEAD, megabytes, milliseconds, throughput_rows, times
 
 Result = dict[str, Any]
-NODES = ("node-wan", "node-jumbo", "node-wan-train", "node-jumbo-train")
-"""Names of the results of nodes in a directory, without `.json`."""
 LATE = "the generator's lateness counts"
 
 
@@ -17,30 +17,34 @@ def table_text(result: Result) -> str:
     rates = ", ".join(f"{rate:,} ({geometry})" for geometry, rate in result["baseline"].items() if rate)
     told = f"libsodium from C, one packet at a time, in the same run: {rates} unwraps a CPU-second." if rates else ""
     noisy = sum(bool(row["noise"]) for row in result["rows"])
-    if "latency_is" in result:
-        told += f" Latency is {result['latency_is']}."
+    told += f" Latency is {result['latency_is']}."
+    if result["baseline_noise"]:
+        told += f" {'; '.join(result['baseline_noise'])}."
     if noisy:
         told += f" \\* The machine was not quiet ({noisy} of {len(result['rows'])} rows); why, the result says."
     return markdown(TABLE_HEAD, throughput_rows(result)) + f"\nMeasured on {short_name(result['machine'])}. {told}\n"
 
 
 def performance_text(results: dict[str, Result]) -> str:
-    """The tables of docs/performance.md: nodes, their stages, kernels, latency, memory."""
+    """The tables of docs/performance.md: goals, nodes, their stages, kernels, latency, memory."""
     nodes = [results[name] for name in NODES]
     parts = (
         f"Measured on {short_name(results['node-wan']['machine'])}.\n",
-        "One worker, `gso` (`fastmix bench node`); latency at 70 % of capacity; overload: what passes of twice the capacity:\n",
+        markdown(("goal", "wanted", "reached", "enough"), [bar.row(results) for bar in BARS]),
+        "One worker (`fastmix bench node`); L is that of its own run; latency at 70 % of the capacity; overload: what passes of "
+        "twice the capacity, as a share of the capacity, and its p50 / p99 / p99.9:\n",
         markdown(NODE_HEAD, [node_row(node) for node in nodes]),
-        "Where the time of such a node goes, ns of a core for each message:\n",
+        "CPU time of a message in such a node, ns. The kernels' as they take alone, at batch 64; the rest is what remains of the "
+        "whole:\n",
         markdown(("", *map(name_of, nodes)), stage_rows(nodes)),
         kernels_text(results["kernels"]),
         latency_text(results["latency"]),
-        memory_text(results["memory"]),
+        "\n".join(memory_text(results[name]) for name in MEMORIES),
     )
     return "\n".join(parts)
 
 
-NODE_HEAD = ("", "messages/s", "messages / node-CPU-s", "L", "× L", "p50 / p99 / p99.9", "overload", "noise")
+NODE_HEAD = ("", "core", "messages/s", "messages / node-CPU-s", "L", "× L", "p50 / p99 / p99.9", "overload", "noise")
 
 
 def name_of(node: Result) -> str:
@@ -50,11 +54,12 @@ def name_of(node: Result) -> str:
 
 def node_row(node: Result) -> tuple[str, ...]:
     """Of one `bench node`."""
+    overload = node["overload"]
     return (
-        name_of(node), f"{node['messages_per_s']:,}", f"{node['messages_per_node_cpu_s']:,}",
-        f"{node['baseline'][node['geometry']]:,}", f"{node['vs_libsodium']:.2f}",
-        milliseconds(node["latency_ms"]), f"{node['overload']['goodput_share']:.0%}",
-        "; ".join(node["noise"]) or "–",
+        f"{name_of(node)}, `{node['io_used']}`", f"{node['core_ghz']:.1f} GHz", f"{node['messages_per_s']:,}",
+        f"{node['messages_per_node_cpu_s']:,}", f"{node['baseline'][node['geometry']]:,}", f"{node['vs_libsodium']:.2f}",
+        milliseconds(node["latency_ms"]), f"{overload['goodput_share']:.0%}; {milliseconds(overload['latency_ms'])}",
+        "; ".join([*node["noise"], *(f"overload: {each}" for each in overload["noise"])]) or "–",
     )  # fmt: skip
 
 
@@ -66,17 +71,29 @@ def stage_rows(nodes: Sequence[Result]) -> list[tuple[str, ...]]:
 def kernels_text(result: Result) -> str:
     """Cycles of each instruction set, fastest first."""
     isas = list(result["isas"].values())[::-1]
-    rows = [("X25519", *(f"{isa['x25519']['cycles']:,}" for isa in isas))]
+
+    rows: list[tuple[str, ...]] = [("X25519", *(with_floor(isa["x25519"]) for isa in isas))]
     for geometry in ("wan", "jumbo"):
-        rows.append((f"unwrap, `{geometry}`", *(f"{isa['unwrap'][geometry]['cycles']:,}" for isa in isas)))
-        rows.append((f"unwrap, `{geometry}`, × L", *(times(isa["unwrap"][geometry]["vs_libsodium"]) for isa in isas)))
-        for hops in ("1", "3"):
-            built = [f"{isa['build'][geometry][hops]['packets_per_s']:,} /s" for isa in isas]
-            rows.append((f"built, `{geometry}`, {hops} hop{'s' * (hops != '1')}", *built))
-    head = f"Kernels (`fastmix bench kernels --isa all`), core cycles at {result['core_ghz']:.2f} GHz, batch 64"
-    beside = f"shuffle {result['shuffle_ns']:.1f} ns an element"
-    noise = f"; not quiet: {'; '.join(result['noise'])}" if result["noise"] else ""
-    return f"{head}; {beside}{noise}:\n\n" + markdown(("", *(isa["isa"] for isa in isas)), rows)
+        unwraps = [isa["unwrap"][geometry] for isa in isas]
+        rows.append((f"unwrap, `{geometry}`", *map(with_floor, unwraps)))
+        rows.append(("its clock, GHz", *(f"{each['ghz']:.2f}" for each in unwraps)))
+        rows.append(("× L, by time", *(times(each["vs_libsodium"]) for each in unwraps)))
+    for name in ("chacha20", "blake2b", "poly1305"):
+        rows.append((f"{name}, {isas[0][name]['bytes']:,} bytes", *(with_floor(isa[name]) for isa in isas)))
+    checks = [isa["subgroup"] for isa in isas]
+    rows.append(("`strict_kx`, one check", *(f"{check['cycles']:,}" for check in checks)))
+    shares = (check["unwrap_share"].values() for check in checks)
+    rows.append(("of an unwrap, `wan` / `jumbo`", *(" / ".join(f"{share:.1%}" for share in both) for both in shares)))
+    sodium = result["baseline"]["libsodium"]
+    noise = f" Not quiet: {'; '.join(result['noise'])}." if result["noise"] else ""
+    rates = f"{sodium['wan']['packets_per_s']:,} and {sodium['jumbo']['packets_per_s']:,}/s"
+    return (
+        "Kernels (`fastmix bench kernels --isa all`), core cycles, batch 64, in brackets the counted floor. L: "
+        f"{rates} at {sodium['wan']['ghz']:.2f} GHz.{noise}\n\n"
+        + markdown(("", *(isa["isa"] for isa in isas)), rows)
+        + f"\n`sphinx.build_requests`: {built_text(result)} packets a core-second. "
+        f"Shuffle: {result['shuffle_ns']:.1f} ns an element. Replay insert: {result['replay_insert']['ns']:.0f} ns.\n"
+    )
 
 
 def latency_text(result: Result) -> str:
@@ -95,9 +112,10 @@ def share_of(point: Result) -> str:
 def memory_text(result: Result) -> str:
     """What `bench memory` told."""
     full = result["full"]
+    profile = f", `{result['profile']}`" if result["profile"] else ""
     return (
-        f"{result['pooled']:,} messages pooled: {megabytes(full['memory_mb'])} of the whole node, its replay sets of "
-        f"{megabytes(full['replay_mb'])} aside (`fastmix bench memory`).\n"
+        f"{result['pooled']:,} messages pooled, `{result['geometry']}`{profile}: {megabytes(full['memory_mb'])} of the whole "
+        f"node, its replay sets of {megabytes(full['replay_mb'])} aside.\n"
     )
 
 

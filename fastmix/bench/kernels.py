@@ -38,9 +38,11 @@ BUILD_ROWS = 256
 MESSAGE = 1024
 """Bytes in a lane of ChaCha20, BLAKE2b and Poly1305, when measured alone."""
 FLOORS = {
-    "avx512ifma": {"unwrap.wan": 27_100, "unwrap.jumbo": 29_100, "x25519": 11_600, "chacha20": 528},
-    "avx512f": {"x25519": 20_850, "chacha20": 528},
-}
+    "avx512ifma": {
+        "unwrap.wan": 27_100, "unwrap.jumbo": 29_100, "x25519": 11_600, "chacha20": 528, "blake2b": 788, "poly1305": 142,
+    },
+    "avx512f": {"x25519": 20_850, "chacha20": 528, "blake2b": 788},
+}  # fmt: skip
 """Fewest core cycles a packet, operation or 1,024 bytes by counted instructions and two vector ports, on Intel (of X25519 the
 ladder: 255 steps of 364 and 654 cycles for eight lanes); not known for other kernels and CPUs."""
 REPLAY_SIZE = 64 << 20
@@ -180,6 +182,24 @@ def python_rates(use: Primitives, inputs: Inputs) -> dict[str, float]:
     return rates
 
 
+def build_requests_rates(inputs: Inputs) -> dict[str, dict[str, int]]:
+    """Packets a core-second of `sphinx.build_requests`, which makes new arrays at each call; quietest of ten, by geometry and
+    hops."""
+    found: dict[str, dict[str, int]] = {}
+    for name, geometry in GEOMETRIES.items():
+        data = np.zeros((BUILD_ROWS, geometry.data_size), np.uint8)
+        for hops in BUILD_HOPS:
+            publics = np.tile(inputs.publics[:hops], (BUILD_ROWS, 1, 1))
+            targets = np.zeros((BUILD_ROWS, hops - 1), np.uint16)
+            rounds = []
+            for _ in range(10):
+                began = time.thread_time_ns()
+                sphinx.build_requests(data, publics, targets, geometry=name)
+                rounds.append(time.thread_time_ns() - began)
+            found.setdefault(name, {})[str(hops)] = round(BUILD_ROWS * 1e9 / min(rounds))
+    return found
+
+
 def shuffle_ns(n: int = 16_384) -> float:
     """ns for each element of a shuffle of n slot numbers, its random words included; quietest of ten."""
     from fastmix.dataplane.entropy import Entropy
@@ -244,7 +264,7 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
         core_ghz()
         before = read_noise()
         best = quietest(stages, QUICK_S if quick else BUDGET_S * len(isas), progress)
-        shuffle, replay = shuffle_ns(), replay_insert_ns()
+        shuffle, replay, built = shuffle_ns(), replay_insert_ns(), build_requests_rates(inputs)
         baseline = baselines(sodium, best, inputs)
         after = read_noise()
     finally:
@@ -258,7 +278,7 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
             "ns": round(replay, 1), "bar_ns": REPLAY_BAR_NS,
             "core_share": round(replay * REPLAY_RATE / 1e9, 5), "at_per_s": REPLAY_RATE,
         },
-        "baseline": baseline, **blocks[isas[-1]], "isas": blocks,
+        "build_requests": built, "baseline": baseline, **blocks[isas[-1]], "isas": blocks,
     }  # fmt: skip
 
 
@@ -269,9 +289,7 @@ def baselines(sodium: Sodium | None, best: dict[str, Best], inputs: Inputs) -> d
         found["libsodium"] = {"version": sodium.version}
         for geometry in inputs.packets:
             one = best[f"libsodium.{geometry}"]
-            found["libsodium"][geometry] = {
-                "cycles": round(one.cycles), "packets_per_s": round(1e9 / one.ns)
-            }  # fmt: skip
+            found["libsodium"][geometry] = rate_of(one)
     for use in (one_at_a_time.pynacl(), one_at_a_time.pycryptodome()):
         if use:
             rates = {geometry: {"packets_per_s": round(rate)} for geometry, rate in python_rates(use, inputs).items()}
@@ -288,7 +306,11 @@ def block_of(isa: str, best: dict[str, Best]) -> dict[str, Any]:
 
     return {
         "isa": isa,
-        "x25519": {"cycles": cycles("x25519"), "floor_cycles": floor_of(isa, "x25519")},
+        "x25519": {
+            "cycles": cycles("x25519"),
+            "ghz": round(best[f"{isa}/x25519"].ghz, 2),
+            "floor_cycles": floor_of(isa, "x25519"),
+        },
         "subgroup": {
             "cycles": cycles("subgroup"),
             "unwrap_share": {name: round(cycles("subgroup") / cycles(f"unwrap.{name}.{BATCH}"), 3) for name in GEOMETRIES},
@@ -308,9 +330,9 @@ def floor_of(isa: str, figure: str) -> int | None:
     return FLOORS.get(isa, {}).get(figure) if is_intel() else None
 
 
-def rate_of(one: Best) -> dict[str, int]:
-    """Cycles a packet, and packets a core-second."""
-    return {"cycles": round(one.cycles), "packets_per_s": round(1e9 / one.ns)}
+def rate_of(one: Best) -> dict[str, float]:
+    """Cycles a packet, by the clock read under this work, and packets a core-second."""
+    return {"cycles": round(one.cycles), "ghz": round(one.ghz, 2), "packets_per_s": round(1e9 / one.ns)}
 
 
 def unwrap_of(isa: str, geometry: str, best: dict[str, Best]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def print_kernels(result: dict[str, Any]) -> None:
         print_rows((f"{isa}, core cycles", *STAGE_HEAD[1:]), stage_rows(block))
     print(f"shuffle: {result['shuffle_ns']:.1f} ns an element")
     print(replay_text(result["replay_insert"]))
+    print(f"sphinx.build_requests: {built_text(result)} packets a core-second")
     for remark in remarks(result):
         print(remark)
 
@@ -104,3 +105,9 @@ def kernels_page(result: dict[str, Any]) -> str:
         parts.append(table((f"{isa}, core cycles", *STAGE_HEAD[1:]), stage_rows(block)))
     parts += [paragraph(f"Shuffle: {result['shuffle_ns']:.1f} ns an element."), paragraph(replay_text(result["replay_insert"]))]
     return page("fastmix bench kernels", parts)
+
+
+def built_text(result: dict[str, Any]) -> str:
+    """`wan 72,000 (1 hop), 24,000 (3 hops); jumbo …`."""
+    rates = result["build_requests"].items()
+    return "; ".join(f"{name} {by_hops['1']:,} (1 hop), {by_hops['3']:,} (3 hops)" for name, by_hops in rates)

@@ -50,7 +50,8 @@ def bench_node(request: Request, *, quick: bool = False, progress: Progress = si
         overload = overload_of(session, node, found.run, traffic)
         stages = stages_ns(settings.geometry, found.run)
         metrics = node.metrics()
-        baseline, workers = session.baseline(), node.config.workers
+    baseline, workers = session.baseline(), node.config.workers
+    figures["noise"] += session.baseline_noise()
     return {
         "bench": "node", "machine": describe_machine(), **request.words, "workers": workers, "baseline": baseline, **figures,
         "vs_libsodium": ratio(figures["messages_per_node_cpu_s"], baseline[settings.geometry]),

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastmix.bench.figures import NODES, performance_text, table_text
+from fastmix.bench.bars import ALL
+from fastmix.bench.figures import performance_text, table_text
 
 SECTION = re.compile(r"(?<=<!-- written by `python -m fastmix\.bench\.readme ).*?(?=<!-- end -->)", re.DOTALL)
 """From the directory's name in the first marker to the second marker."""
 Results = dict[str, dict[str, Any]]
 WRITTEN: dict[str, tuple[tuple[str, ...], Callable[[Results], str]]] = {
     "README.md": (("table",), lambda results: table_text(results["table"])),
-    "docs/performance.md": ((*NODES, "kernels", "latency", "memory"), performance_text),
+    "docs/performance.md": (ALL, performance_text),
 }
 """The files with such a section: from which results (`NAME.json`), and what stands in it."""
 

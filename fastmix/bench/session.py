@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastmix.bench._stages import core_ghz
 from fastmix.bench.capacity import Capacity, confirmed, find_capacity
 from fastmix.bench.cores import Cores, quiet_process
 from fastmix.bench.kernels import Best, make_inputs, sodium_stages
@@ -28,6 +29,8 @@ LATENCY_SHARE = 0.7
 """Of the capacity: at this rate latency is measured."""
 SODIUM_S, QUICK_SODIUM_S = 1.5, 0.1
 """So long libsodium is sampled before and after each node: its quietest sample is what all ratios are to."""
+SODIUM_SPREAD = 0.03
+"""Samplings of L that differ by more are told as noise."""
 RUNS, QUIETEST = 5, 3
 """Latency is measured so many times at a rate; the third best counts."""
 QUICK_RUNS = 2
@@ -45,6 +48,8 @@ class Session:
     end: float = 1.0
     """The part of the progress bar that the node of now has."""
     sodium: dict[str, Best] = field(default_factory=dict)
+    sodium_ns: dict[str, list[float]] = field(default_factory=dict)
+    """The quietest of each sampling, by stage."""
 
     @property
     def probe(self) -> Timing:
@@ -95,10 +100,11 @@ class Session:
         if not self.sodium:
             self.sodium = {name: Best(stage) for name, stage in sodium_stages(find_sodium(), make_inputs()).items()}
         os.sched_setaffinity(0, {self.cores.all[-1]})  # where the node will be
-        for best in self.sodium.values():
-            end = time.monotonic() + (QUICK_SODIUM_S if self.quick else SODIUM_S) / len(self.sodium)
-            while time.monotonic() < end:
+        for name, best in self.sodium.items():
+            end, first = time.monotonic() + (QUICK_SODIUM_S if self.quick else SODIUM_S) / len(self.sodium), len(best.samples)
+            while time.monotonic() < end or len(best.samples) == first:
                 best.sample()
+            self.sodium_ns.setdefault(name, []).append(min(ns for ns, _ in best.samples[first:]))
         os.sched_setaffinity(0, {self.cores.load})
 
     def baseline(self) -> dict[str, int | None]:
@@ -106,6 +112,17 @@ class Session:
         found: dict[str, int | None] = dict.fromkeys(GEOMETRIES)
         for name, best in self.sodium.items():
             found[name.removeprefix("libsodium.")] = round(1e9 / best.ns)
+        return found
+
+    def baseline_noise(self) -> list[str]:
+        """What makes L unsure: its samplings differ, or the larger packets were not the dearer ones."""
+        found = []
+        for name, samplings in self.sodium_ns.items():
+            if (spread := max(samplings) / min(samplings) - 1) > SODIUM_SPREAD:
+                found.append(f"L ({name.removeprefix('libsodium.')}) moved by {spread:.0%} between its samplings")
+        rates = self.baseline()
+        if (rates["jumbo"] or 0) > (rates["wan"] or 0):
+            found.append("L of jumbo came out above that of wan")
         return found
 
 
@@ -129,6 +146,8 @@ def figures_of(node: NodeUnderTest, run: Run, latency: Run) -> dict[str, Any]:
     memory, refused = node.memory(), node.metrics().dropped.get(Verdict.DROP_REPLAY_FULL.label, 0)
     full = [f"the replay set was full and refused {refused:,} packets"] if refused else []
     return {
+        "io_used": node.io(),
+        "core_ghz": round(core_ghz(), 2),
         "messages_per_s": round(run.messages_per_s),
         "messages_per_node_cpu_s": round(run.messages_per_node_cpu_s),
         "offered_per_s": round(run.offered_per_s),

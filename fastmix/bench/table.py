@@ -43,8 +43,8 @@ def bench_table(*, quick: bool = False, progress: Progress = silent) -> dict[str
         for at, (configuration, geometry) in enumerate(plan):
             session.begin, session.end = at / len(plan), (at + 1) / len(plan)
             rows += node_rows(session, configuration, geometry)
-        baseline = session.baseline()
-    told = {"bench": "table", "quick": quick, "machine": describe_machine(), "baseline": baseline}
+        baseline, noise = session.baseline(), session.baseline_noise()
+    told = {"bench": "table", "quick": quick, "machine": describe_machine(), "baseline": baseline, "baseline_noise": noise}
     told["latency_is"] = f"the {'better' if quick else 'third best'} of {QUICK_RUNS if quick else RUNS} runs"
     return told | {"rows": rows, "seconds": seconds_since(began)}
 

@@ -87,6 +87,10 @@ class NodeUnderTest:
         """Its own counters."""
         return Metrics(**ask(self.state_dir, "metrics"))
 
+    def io(self) -> str:
+        """How it moves datagrams, whatever it was told."""
+        return str(ask(self.state_dir, "status")["io"])
+
     def check(self) -> None:
         """`NetworkFailure` where it has ended."""
         if self.process.poll() is not None:

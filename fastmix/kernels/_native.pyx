@@ -230,11 +230,13 @@ cdef dict _known(isa):
     }
 
 
-cdef dict _several_blocks(isa):
-    """By primitive: what a table and the portable one answer on seventeen rows that are many blocks long."""
+cdef dict _several_rows(isa):
+    """By primitive: what a table and the portable one answer on seventeen rows, all different, that are many blocks long."""
     rows = (np.arange(17 * 1100) % 251).astype(np.uint8).reshape(17, 1100)
     keys = np.ascontiguousarray(rows[:, 5:37])
+    points = np.ascontiguousarray(rows[:, 40:72])
     return {
+        "x25519": tuple(x25519(keys, points, name) for name in (isa, "portable")),
         "chacha20": tuple(chacha20(keys, rows, None, None, name) for name in (isa, "portable")),
         "poly1305": tuple(poly1305(keys, rows, name) for name in (isa, "portable")),
         "blake2b": tuple(blake2b(rows, 32, keys, 1, None, name) for name in (isa, "portable")),
@@ -243,7 +245,7 @@ cdef dict _several_blocks(isa):
 
 def self_test(isa):
     """Tries a table on published answers and against the portable one; `ImportError` names the primitive that is wrong."""
-    for tried in (_known(isa), _several_blocks(isa)):
+    for tried in (_known(isa), _several_rows(isa)):
         for name, (got, expected) in tried.items():
             if not np.array_equal(got, expected):
                 raise ImportError(f"kernel self-test failed: {name} of {isa} is wrong on this machine; do not use this build")

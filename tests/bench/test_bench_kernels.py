@@ -45,6 +45,7 @@ def test_the_figures_are_there_and_positive(run: tuple[dict[str, Any], str]) -> 
     assert 1 < replay["ns"] < 10_000
     assert replay["core_share"] == pytest.approx(replay["ns"] / 1e4, rel=0.01)
     assert replay["bar_ns"] == 80
+    assert all(by_hops["1"] > by_hops["3"] > 100 for by_hops in result["build_requests"].values())
     assert 200 < result["subgroup"]["cycles"] < result["x25519"]["cycles"]
     assert all(0.01 < share < 0.5 for share in result["subgroup"]["unwrap_share"].values())
     for geometry in GEOMETRIES:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmix.bench import readme
+from fastmix.bench import bars, readme
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted(readme.WRITTEN)
@@ -52,6 +52,21 @@ def test_tables_have_all_that_a_reader_needs(path: Path) -> None:
         assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["p99"] <= row["latency_ms"]["p999"]
         assert 0 < row["memory_mb"] <= row["rss_mb"]
         assert row["workers"] >= 1
+
+
+def test_goals_that_are_missed_are_explained() -> None:
+    directory = ROOT / results_of("docs/performance.md")
+    results = {name: readme.read_result(directory / f"{name}.json") for name in bars.ALL}
+    explained = (ROOT / "docs" / "performance.md").read_text().partition("## Where the goal is missed")[2]
+    missed = [bar.name for bar in bars.BARS if not bar.reached(results)]
+    assert [name for name in missed if f"| {name}" not in explained] == []
+
+
+def test_a_goal_is_reached_by_all_its_figures_or_not() -> None:
+    bar = bars.Bar("speed", True, 2, " L", lambda results: [3, results["x"]["y"]])
+    assert bar.reached({"x": {"y": 2}})
+    assert not bar.reached({"x": {"y": 1.99}})
+    assert bar.row({"x": {"y": 1.99}}) == ("speed", "≥ 2 L", "3.00, 1.99", "**no**")
 
 
 def test_one_command_writes_them(copied: Path) -> None:
