@@ -59,7 +59,9 @@ def test_goals_that_are_missed_are_explained() -> None:
     results = {name: readme.read_result(directory / f"{name}.json") for name in bars.ALL}
     explained = (ROOT / "docs" / "performance.md").read_text().partition("## Where the goal is missed")[2]
     missed = [bar.name for bar in bars.BARS if not bar.reached(results)]
-    assert [name for name in missed if f"| {name}" not in explained] == []
+    rows = [row.split("|")[1] for row in explained.splitlines() if row.startswith("| ")]
+    explained_names = [name.strip() for row in rows for name in row.split(";")]
+    assert [name for name in missed if name not in explained_names] == []
 
 
 def test_a_goal_is_reached_by_all_its_figures_or_not() -> None:
