@@ -67,7 +67,10 @@ def main(words: list[str]) -> int:
         return 2
     directory = Path(words[0])
     try:
-        names = [name for name, (needed, _) in WRITTEN.items() if any((directory / f"{need}.json").exists() for need in needed)]
+        missing = {
+            name: [need for need in needed if not (directory / f"{need}.json").exists()] for name, (needed, _) in WRITTEN.items()
+        }
+        names = [name for name, needed in missing.items() if not needed]
         if not names:
             raise ValueError(f"{directory}: has no results: write `fastmix bench table --json > {directory}/table.json` first")
         texts = {name: written(Path(name).read_text(), words[0], section_of(name, directory)) for name in names}
@@ -76,6 +79,8 @@ def main(words: list[str]) -> int:
         return 1
     for name, text in texts.items():
         Path(name).write_text(text)
+    for name in set(WRITTEN) - set(texts):
+        print(f"{name} was not written: {directory} has no result of {', '.join(missing[name])}", file=sys.stderr)
     return 0
 
 
