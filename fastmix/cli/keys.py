@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastmix.cli.output import print_json
 from fastmix.files.secret import SECRET_SIZE, read_secret, write_secret
+from fastmix.seam.lifeline import keep_unseen
 
 
 def new(paths: list[Path], /, *, json: bool = False) -> None:
@@ -20,6 +21,7 @@ def new(paths: list[Path], /, *, json: bool = False) -> None:
     json
         Print one JSON object: path to public key.
     """
+    keep_unseen()
     for path in paths:
         write_secret(path, os.urandom(SECRET_SIZE))
     show(paths, json=json)
@@ -35,6 +37,7 @@ def show(paths: list[Path], /, *, json: bool = False) -> None:
     json
         Print one JSON object: path to public key.
     """
+    keep_unseen()
     publics = {str(path): x25519_public(read_secret(path)).hex() for path in paths}
     if json:
         print_json(publics)

@@ -19,6 +19,7 @@ from fastmix.network import Node
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.plan import NetworkPlan, identity_table, plan_network, store_path
 from fastmix.process.swap import TMPFS, mount_of
+from fastmix.seam.lifeline import keep_unseen
 
 FIRST_PORT = 9000
 LOCAL = tuple(tuple(f"127.0.0.1:{FIRST_PORT + 2 * layer + at}" for at in range(2)) for layer in range(3))
@@ -78,6 +79,7 @@ def new(
         mean_ns = duration_ns(parse_duration(mean_delay))
     except ValueError as error:
         raise ConfigError(f"--mean-delay {mean_delay!r} {error}") from None
+    keep_unseen()
     plan = plan_network(
         [addresses(f"--layer{at}", texts) for at, texts in enumerate(layers, 1)],
         clients,

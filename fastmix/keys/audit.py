@@ -63,6 +63,8 @@ class AuditLog:
         self.path = path
         self._key, self._unix_ns = key, unix_ns
         self._end, self._head = 0, Head(0, START)
+        self._seen: tuple[int, int, int] | None = None
+        self._lost: Head | None = None
 
     def append(self, actor: str, action: str, **fields: object) -> Head:
         """Writes one record and syncs it; the fields are of JSON's kinds. Returns the new end of the log."""
@@ -72,11 +74,10 @@ class AuditLog:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             self._follow(fd)
-            at = datetime.fromtimestamp(self._unix_ns() / 1e9, UTC).isoformat(timespec="microseconds")
-            record = {"n": self._head.n, "at": at, "actor": actor, "action": action, **fields}
-            body = json.dumps(record, separators=(",", ":")).encode()[:-1]
-            mac = _mac(self._key, b"line", self._head.mac + body)
-            self._write(fd, body + b',"mac":"' + mac.hex().encode() + b'"}\n', Head(self._head.n + 1, mac))
+            if self._lost is not None:
+                self._record(fd, {"actor": "fastmix", "action": "audit.begun", "lost": str(self._lost)})
+                self._lost = None
+            self._record(fd, {"actor": actor, "action": action, **fields})
         finally:
             os.close(fd)
         return self._head
@@ -113,13 +114,25 @@ class AuditLog:
         except OSError as error:
             raise KeyStoreError(f"{self.path}: cannot be written: {error.strerror}; check the directory and its owner") from None
 
+    def _record(self, fd: int, what: dict[str, object]) -> None:
+        at = datetime.fromtimestamp(self._unix_ns() / 1e9, UTC).isoformat(timespec="microseconds")
+        body = json.dumps({"n": self._head.n, "at": at, **what}, separators=(",", ":")).encode()[:-1]
+        mac = _mac(self._key, b"line", self._head.mac + body)
+        self._write(fd, body + b',"mac":"' + mac.hex().encode() + b'"}\n', Head(self._head.n + 1, mac))
+
     def _follow(self, fd: int) -> None:
-        """Comes to the log's end: what others have added since is checked, what a crash left unfinished is taken off."""
-        size = os.fstat(fd).st_size
-        if size == self._end and size:
+        """Comes to the log's end: what others have added since is checked, what a crash left unfinished is taken off. Where the
+        log that was there is gone, the new one's first record will say where that had ended."""
+        if self._seen == _identity(fd):
             return
+        size = os.fstat(fd).st_size
         data = _whole(os.pread(fd, size, 0))
         findings, head = _findings(data, _read_head(self.path), self._key)
+        before = self._head if self._head.n else None
+        if before and data and before not in _heads(data):
+            findings.append(
+                Finding(0, f"record {before.n - 1} is not in it any more as it was: another log was put in its place")
+            )
         if findings:
             raise KeyStoreError(
                 f"{self.path}: {findings[0]}: nothing is added to it; "
@@ -127,7 +140,9 @@ class AuditLog:
             )
         if len(data) != size:
             os.ftruncate(fd, len(data))
-        self._end, self._head = len(data), head
+        if before and not data:
+            self._lost = before
+        self._end, self._head, self._seen = len(data), head, _identity(fd)
 
     def _write(self, fd: int, line: bytes, head: Head) -> None:
         """Line, then head; after an error the log ends where it ended."""
@@ -139,7 +154,13 @@ class AuditLog:
         except OSError as error:
             os.ftruncate(fd, self._end)
             raise KeyStoreError(f"{self.path}: cannot be written, nothing was recorded: {error.strerror}; make room") from None
-        self._end, self._head = self._end + len(line), head
+        self._end, self._head, self._seen = self._end + len(line), head, _identity(fd)
+
+
+def _identity(fd: int) -> tuple[int, int, int]:
+    """By which a file is known to be as it was left: its inode, its size, when it was written."""
+    status = os.fstat(fd)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def log_path(keys: Path) -> Path:

@@ -40,6 +40,9 @@ PLACE_STRIDE = 4096
 PLACES_SIZE = 2 * PLACE_STRIDE
 KEY_SIZE = 32
 
+ANEW = "move it away with the file beside it (.wrap), and the next start begins a new chain"
+"""The remedy for a state of which no key is of use."""
+
 
 class KeyPlaces(Protocol):
     """Two places (0, 1) for 32 secret bytes, where an overwritten key is gone: a file here, or an NV index of a TPM."""
@@ -60,8 +63,8 @@ class FilePlaces:
     def __init__(self, path: Path, wait_s: float = 0.0) -> None:
         """Takes the file, made where there is none.
 
-        `ConfigError` where another process has it after `wait_s`, or others could read it; `ResourceExhausted` where the disk
-        refuses it.
+        `ConfigError` where another process has it after `wait_s`, `KeyStoreError` where others could read it,
+        `ResourceExhausted` where the disk refuses it.
         """
         self.path = path
         try:
@@ -287,12 +290,15 @@ def _refused(path: Path, error: OSError) -> ResourceExhausted:
 
 
 def _open_own(path: Path, flags: int) -> int:
-    """A descriptor of this user's own file, which nobody else can read."""
-    fd = open_private(path, flags)
+    """A descriptor of this user's own file, which nobody else can read; `KeyStoreError` where it is not such a one."""
+    try:
+        fd = open_private(path, flags)
+    except ConfigError as error:
+        raise KeyStoreError(str(error)) from None
     mode = stat.S_IMODE(os.fstat(fd).st_mode)
     if mode & 0o077:
         os.close(fd)
-        raise ConfigError(f"{path}: has mode {mode:04o}, so others can read keys in it: chmod 600 {path}")
+        raise KeyStoreError(f"{path}: has mode {mode:04o}, so others can read keys in it: chmod 600 {path}")
     return fd
 
 
@@ -310,7 +316,7 @@ def _read_state(path: Path) -> bytes | None:
 
 def _generation_at(path: Path) -> int:
     """That of the state on disk, so far as one can be seen."""
-    with suppress(OSError, ConfigError, ResourceExhausted):
+    with suppress(OSError, KeyStoreError, ResourceExhausted):
         state = _read_state(path)
         if state is not None and len(state) >= STATE_SIZE:
             return int(_HEAD.unpack_from(state)[3]) & (1 << 63) - 1
@@ -322,21 +328,21 @@ def _check_places(path: Path) -> None:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise KeyStoreError(f"{path}: is missing, and without it {path.stem} cannot be opened: make a new chain") from None
+        raise KeyStoreError(f"{path}: is missing, and without it {path.stem} cannot be opened: {ANEW}") from None
     if size != PLACES_SIZE:
-        raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; make a new chain")
+        raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; {ANEW}")
 
 
 def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, list[Chain]]:
     """Generation and chains of a state; `KeyStoreError` says what is wrong with it."""
     if state[: len(MAGIC)] != MAGIC[: len(state)]:
-        raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: make a new chain")
+        raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: {ANEW}")
     if len(state) >= _HEAD.size and (version := _HEAD.unpack_from(state)[1]) > VERSION:
-        raise KeyStoreError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or make a new chain")
+        raise KeyStoreError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or {ANEW}")
     further, generation = _HEAD.unpack_from(state)[2:] if len(state) >= _HEAD.size else (0, 0)
     if len(state) != (size := _state_size(1 + min(further, CHAINS_MAX))):
         found = f"{len(state)}" if len(state) < size else "more"
-        raise KeyStoreError(f"{path}: has {found} bytes, not {size}: it is damaged; make a new chain")
+        raise KeyStoreError(f"{path}: has {found} bytes, not {size}: it is damaged; {ANEW}")
     head, sealed = state[: _HEAD.size], state[_HEAD.size :]
     with LockedBytes(KEY_SIZE) as key:
         places.read(generation & 1, key)
@@ -344,7 +350,7 @@ def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, list[Ch
             parts = (sealed[at * SEALED_SIZE : (at + 1) * SEALED_SIZE] for at in range(1 + further))
             return generation, [Chain.open(part, key, _nonce(generation, at), head) for at, part in enumerate(parts)]
         except CryptoError:
-            raise KeyStoreError(f"{path}: is damaged, or older than its wrapping key: make a new chain") from None
+            raise KeyStoreError(f"{path}: is damaged, or older than its wrapping key: {ANEW}") from None
 
 
 def _state_size(chains: int) -> int:

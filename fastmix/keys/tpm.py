@@ -94,7 +94,9 @@ class NvPlaces:
         with chip(self._tcti) as esys, primary(esys) as parent:
             handle = self._find(esys, index)
             if handle is None:
-                raise KeyStoreError(f"NV index {index:#010x} is not there: the TPM was cleared, or is another; make a new chain")
+                raise KeyStoreError(
+                    f"NV index {index:#010x} is not there: the TPM was cleared, or is another; move the chain away"
+                )
             with policy(esys, parent, self._pcrs) as opened, locked(esys.nv_read(handle, KEY_SIZE, session1=opened)) as key:
                 into.view[:] = key.view
 

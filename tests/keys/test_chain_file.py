@@ -281,13 +281,13 @@ def test_two_processes_never_have_one_chain(path: Path) -> None:
 def test_files_that_others_can_read_are_refused(path: Path, which: Callable[[Path], Path]) -> None:
     ChainFile.create(path, 7).close()
     which(path).chmod(0o640)
-    with pytest.raises(ConfigError, match="mode 0640, so others can read keys in it: chmod 600"):
+    with pytest.raises(KeyStoreError, match="mode 0640, so others can read keys in it: chmod 600"):
         ChainFile.open(path)
     which(path).chmod(0o600)
     target = which(path)
     target.rename(target.with_name("elsewhere"))
     target.symlink_to(target.with_name("elsewhere"))
-    with pytest.raises(ConfigError, match="is a symbolic link"):
+    with pytest.raises(KeyStoreError, match="is a symbolic link"):
         ChainFile.open(path)
 
 

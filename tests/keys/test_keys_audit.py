@@ -233,3 +233,34 @@ def test_files_that_are_no_log(path: Path, key: LockedBytes, tmp_path: Path) -> 
         verify(tmp_path / "none", key)
     with pytest.raises(ValueError, match="name other fields"):
         log.append("ann", "x", mac="mine")
+
+
+def test_a_log_taken_away_from_one_who_writes_it(path: Path, key: LockedBytes) -> None:
+    """It begins anew, and its first record says where the lost one had ended."""
+    log = AuditLog(path, key)
+    head = log.append("ann", "keys.list")
+    path.unlink()
+    head_path(path).unlink()
+    log.check()
+    log.append("bob", "stop")
+    begun, stop = (json.loads(line) for line in lines_of(path))
+    assert (begun["n"], begun["action"], begun["lost"]) == (0, "audit.begun", str(head))
+    assert (stop["n"], stop["actor"]) == (1, "bob")
+    assert verify(path, key) == []
+
+
+def test_a_log_altered_or_put_back_under_one_who_writes_it(path: Path, key: LockedBytes) -> None:
+    old, old_head = path.read_bytes(), head_path(path).read_bytes()
+    log = AuditLog(path, key)
+    log.append("ann", "keys.list")
+    newer, newer_head = path.read_bytes(), head_path(path).read_bytes()
+    path.write_bytes(newer.replace(b'"keys.list"', b'"keys.rate"'))
+    with pytest.raises(KeyStoreError, match="line 6: was changed"):
+        log.append("bob", "stop")
+    path.write_bytes(old)
+    head_path(path).write_bytes(old_head)
+    with pytest.raises(KeyStoreError, match="record 5 is not in it any more as it was"):
+        log.append("bob", "stop")
+    path.write_bytes(newer)
+    head_path(path).write_bytes(newer_head)
+    assert log.append("bob", "stop").n == 7
