@@ -158,7 +158,7 @@ def test_latency_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("refused", [0, 1234])
 def test_a_full_replay_set_makes_a_row_noisy(refused: int) -> None:
     told = SimpleNamespace(dropped={"drop_replay_full": refused})
-    under = SimpleNamespace(memory=lambda: Memory(None, 0, 10**8), metrics=lambda: told)
+    under = SimpleNamespace(memory=lambda: Memory(None, 0, 10**8), metrics=lambda: told, io=lambda: "gso")
     noise = session.figures_of(under, replace(QUIET, noise=["loud"]), QUIET)["noise"]
     assert noise == ["the replay set was full and refused 1,234 packets"] * bool(refused) + ["loud"]
 
