@@ -154,7 +154,9 @@ class AuditLog:
         except OSError as error:
             os.ftruncate(fd, self._end)
             raise KeyStoreError(f"{self.path}: cannot be written, nothing was recorded: {error.strerror}; make room") from None
-        self._end, self._head, self._seen = self._end + len(line), head, _identity(fd)
+        self._end, self._head = self._end + len(line), head
+        inode, _, written_ns = _identity(fd)
+        self._seen = inode, self._end, written_ns  # the size that it should have: another's line between is seen by it
 
 
 def _identity(fd: int) -> tuple[int, int, int]:

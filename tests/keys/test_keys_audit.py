@@ -264,3 +264,19 @@ def test_a_log_altered_or_put_back_under_one_who_writes_it(path: Path, key: Lock
     path.write_bytes(newer)
     head_path(path).write_bytes(newer_head)
     assert log.append("bob", "stop").n == 7
+
+
+def test_a_log_altered_while_a_record_is_written(path: Path, key: LockedBytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = AuditLog(path, key)
+    log.append("ann", "keys.list")
+    sync = os.fsync
+
+    def altered(fd: int) -> None:
+        path.write_bytes(path.read_bytes().replace(b'"keys.list"', b'"keys.lists"'))
+        sync(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", altered)
+        log.append("ann", "keys.list")
+    with pytest.raises(KeyStoreError, match="line 6: was changed"):
+        log.append("bob", "stop")
