@@ -1,5 +1,6 @@
 """Other users of the machine ask a running node, over its real socket: what they may, and what is noted of it."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from fastmix.errors import FastmixError
 ACCESS = {"viewers": ["user:daemon"], "operators": ["user:bin"], "key_officers": ["group:sys"], "admins": [61000]}
 DAEMON, BIN, OFFICER, ADMIN, STRANGER = (1, ()), (2, ()), (60_000, (3,)), (61_000, ()), (60_001, (4,))
 """(uid, further groups)"""
+PR_SET_KEEPCAPS, CAP_DAC_READ_SEARCH, LINUX_CAPABILITY_VERSION_3 = 8, 2, 0x20080522
+"""prctl(2), capabilities(7), capset(2)."""
 
 
 @pytest.fixture
@@ -41,16 +44,29 @@ def node(zygote: Zygote, folder: Path) -> Iterator[RealNode]:
         made.end()
 
 
+def become(uid: int, groups: tuple[int, ...]) -> None:
+    """Makes this process one of that user. Where nobody else may pass `/`, as in some containers, it may pass all directories:
+    what it may not write to, such as a socket, it still cannot."""
+    passes = os.stat("/").st_mode & 0o001
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not passes:
+        assert libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
+    os.setgroups(groups)
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    if not passes:
+        kept = 1 << CAP_DAC_READ_SEARCH
+        header, sets = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)(kept, kept)
+        assert libc.capset(header, sets) == 0
+
+
 def as_user(who: tuple[int, tuple[int, ...]], what: Callable[[], Any]) -> Any:
     """What a process of that user gets: the value, or the words of the error. Who is not root can be nobody else."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            uid, groups = who
-            os.setgroups(groups)
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+            become(*who)
             try:
                 told = what()
             except (FastmixError, OSError) as error:
