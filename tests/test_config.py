@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastmix.config import STRATEGIES, ClassConfig, MixingConfig, MixnodeConfig
+from fastmix.config import STRATEGIES, ClassConfig, KeysConfig, MixingConfig, MixnodeConfig
 from fastmix.errors import ConfigError
 from fastmix.files.durations import duration_ns, format_duration, parse_duration
 from fastmix.files.toml import toml_text
@@ -152,6 +152,14 @@ def test_strategy_may_be_an_import_path_a_class_or_an_instance() -> None:
         ("max_latency", "max_latancy", 14, ["mixing.max_latancy: is not a known key: did you mean 'max_latency'?"]),
         ('"250ms"', '"-1ms"', 14, ["mixing.max_latency: '-1ms' is not a duration"]),
         ('"250ms"', '"250ms"\nfloor = 20000', None, ["mixing.floor 20000 is not below 14336, the packets"]),
+        (
+            '"250ms"',
+            '"250ms"\n[keys]\nfollow_clock_after = 600',
+            16,
+            ["keys.follow_clock_after: 600 is not a duration: write a number and a unit in quotes", 'or "never"'],
+        ),
+        ('"250ms"', '"250ms"\n[keys]\nfollow_clock_after = "nver"', 16, ["'nver' is not a duration", 'or "never"']),
+        ('"250ms"', '"250ms"\n[keys]\nfollow_clock_after = "59s"', 16, ["'59s' is less than a minute", '"1min" or more']),
         ('"250ms"', '"250ms"\n[[mixing.classes]]', 10, ["mixing: classes are only for strategy"]),
     ],
 )
@@ -200,6 +208,17 @@ def test_settings_are_values_of_json_and_of_the_file(tmp_path: Path) -> None:
     assert all(tomllib.loads(f"x = {told[name]}")["x"] == value for name, value in settings.items() if value is not None)
     assert MixnodeConfig(**NEEDED).settings["drain_timeout"] == (None, "default")
     assert MixnodeConfig(**NEEDED, mixing=MixingConfig(strategy=dict)).settings["mixing.strategy"][0] == "<class 'dict'>"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("never", "never"), ("10min", timedelta(minutes=10)), ("1min", timedelta(minutes=1))]
+)
+def test_when_a_clock_that_jumped_is_followed(tmp_path: Path, text: str, value: object) -> None:
+    config = load(tmp_path, GOOD + f'[keys]\nfollow_clock_after = "{text}"\n')
+    assert config.keys is not None
+    assert config.keys.follow_clock_after == value
+    assert config.settings["keys"][0]["follow_clock_after"] == text
+    assert KeysConfig().follow_clock_after == "never"
 
 
 def test_texts_of_toml_are_read_back() -> None:

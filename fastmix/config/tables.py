@@ -1,15 +1,18 @@
 """`[mixing]`, `[keys]` and `[identity]` of a node's configuration."""
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from fastmix.config.base import Table
-from fastmix.config.types import Duration, FilePath, Strategy, refuse
+from fastmix.config.types import Duration, FilePath, FollowAfter, Strategy, refuse
 from fastmix.errors import ConfigError
 from fastmix.files.durations import duration_ns
 from fastmix.keys.policy import KeyRotationPolicy
+
+POLICY_FIELDS = tuple(field.name for field in fields(KeyRotationPolicy))
 
 
 class ClassConfig(Table):
@@ -107,6 +110,8 @@ class KeysConfig(Table):
     chain: Literal["disk", "memory", "tpm"] = "disk"
     """Where the state of the keys to come is: beside the store, sealed ("disk"); only in state_dir ("memory"); beside the store,
     and what it is sealed with in a TPM ("tpm"), where overwritten keys are gone for good."""
+    follow_clock_after: FollowAfter = "never"
+    """A jump of the wall clock that has stood for so long is followed without being confirmed; "never": none is."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -119,7 +124,7 @@ class KeysConfig(Table):
     @property
     def policy(self) -> KeyRotationPolicy:
         """The same for programs."""
-        values = {name: getattr(self, name) for name in type(self).model_fields if name != "chain"}
+        values = {name: getattr(self, name) for name in POLICY_FIELDS}
         return KeyRotationPolicy(**values)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -13,6 +13,7 @@ from fastmix.files.toml import suggestion
 
 STRATEGIES = ("poisson", "timed", "size", "threshold", "adaptive", "priority")
 """Names of the strategies that come with fastmix."""
+NEVER, FOLLOW_LEAST = "never", timedelta(minutes=1)
 
 
 def refuse(problem: str) -> PydanticCustomError:
@@ -61,8 +62,22 @@ def _read_strategy(value: object) -> object:
     return value
 
 
+def _read_follow(value: object) -> object:
+    if value == NEVER:
+        return value
+    try:
+        after = _read_duration(value)
+    except PydanticCustomError as error:
+        raise refuse(f'{error.message()}, or "never"') from None
+    if isinstance(after, timedelta) and after < FOLLOW_LEAST:
+        raise refuse('is less than a minute, in which nobody could object to a wrong clock: write "1min" or more, or "never"')
+    return after
+
+
 Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
 """A `timedelta`, or a text such as "250ms"; never a bare number, whose unit would be a guess."""
+FollowAfter = Annotated[timedelta | Literal["never"], BeforeValidator(_read_follow)]
+"""A `Duration` of a minute or more, or "never"."""
 FilePath = Annotated[Path, BeforeValidator(_read_path)]
 AddressText = Annotated[str, BeforeValidator(_read_address)]
 Strategy = Annotated[Any, BeforeValidator(_read_strategy)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,45 +12,27 @@ from pathlib import Path
 from fastmix.config import MixnodeConfig
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.interval import Interval, last_descriptor
+from fastmix.control.key_clock import KeyClock, clock_mark, tell_parting
 from fastmix.control.rotation import Rotation
 from fastmix.control.snapshot import SnapshotKey, publish_keys
 from fastmix.descriptor import Descriptor, write_descriptor
 from fastmix.errors import ConfigError, FastmixError, KeyRotationFailed, KeyStoreError, ResourceExhausted
-from fastmix.files.durable import write_durably
 from fastmix.files.durations import format_duration
 from fastmix.keys.chainfile import ChainFile, chain_path
-from fastmix.keys.clock import ClockMark, WallClock
+from fastmix.keys.clock import ClockMark
 from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.keys.tpm import DEVICE, NV_INDEX, NvPlaces
 from fastmix.network import Network
 from fastmix.seam.memory import Region
-from fastmix.seam.pair import boot_id
 from fastmix.status import HealthIssue, HealthStatus
 
 log = logging.getLogger(__name__)
-CLOCK_FILE = "clock"
-"""In state_dir: what both clocks showed when keys were last looked after."""
-MARK_NS = 1_000_000_000
 LOCK_PATIENCE_S = 3.0
 ADOPTED_WAIT_S, ADOPTED_LOOK_S = 5.0, 0.005
 """So long a data plane may take to let go of keys that burn; then their files are wiped all the same."""
 MOVED_NS = 1_000_000_000
 AGAIN_NS = 2_000_000_000
 """So long after something could not be had it is tried again."""
-
-
-def read_mark(text: str) -> ClockMark | None:
-    """What `CLOCK_FILE` says; None where it says nothing that makes sense."""
-    try:
-        unix_ns, boot_ns, boot, time_ns, offset_ns = text.split()
-        return ClockMark(int(unix_ns), int(boot_ns), bytes.fromhex(boot), int(time_ns), int(offset_ns))
-    except ValueError:
-        return None
-
-
-def clock_mark() -> ClockMark:
-    """What the clocks show now."""
-    return ClockMark(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), boot_id())
 
 
 @dataclass
@@ -71,7 +52,6 @@ class SlotKeyDuty:
     kept_policy: KeyRotationPolicy | None = None
     has_begun: bool = False
     again_ns: int = 0
-    marked_ns: int = 0
     note: Callable[..., None] = lambda *_, **__: None
     """Told of new keys and chains: action, and what else belongs to the record."""
     burning: bool = False
@@ -87,7 +67,7 @@ class SlotKeyDuty:
         """The keys to begin with. `FastmixError` where chain or pairs cannot be had, or the descriptor cannot be written though
         the identity can be used."""
         now_ns = self._resume(None)
-        self._mark()
+        self.clock.leave_mark()
         self.rotation.look(now_ns)
         self._describe(now_ns)
         if self.unwritten is not None and not self.identity.problem():
@@ -104,15 +84,11 @@ class SlotKeyDuty:
     def _resume(self, policy: KeyRotationPolicy | None, *, goes_on: bool = False) -> int:
         """Opens the chain, and takes up what a predecessor has left; the time. `goes_on`: the predecessor was a control of this
         very node, and its time goes on; at a node's start the wall clock is believed."""
-        config, mark = self.config, self.clocks()
+        config, node = self.config, self.network.node(self.config.number)
         assert config.keys is not None  # `check_keys`
         policy = policy or config.keys.policy
-        before, node = self._last_mark(), self.network.node(config.number)
-        self.clock, parted = WallClock(mark.unix_ns, mark.boot_ns), False
-        if before is not None and before.boot_id == mark.boot_id:
-            parted = before.has_parted(mark)
-            self.clock = WallClock.resumed(before) if goes_on else self.clock
-        now_ns = self.clock.read(mark.unix_ns, mark.boot_ns)
+        self.clock = KeyClock.begun(config, self.clocks, goes_on=goes_on)
+        now_ns, parted = self.clock.now_ns(), self.clock.has_parted
         first = policy.times.live(now_ns)[0]
         chain, is_new = self._open_chain(config.keys.chain, first)
         try:
@@ -122,8 +98,7 @@ class SlotKeyDuty:
             if parted:
                 tell_parting()
             self.rotation = Rotation(config.state_dir, policy.times, config.replay_capacity, chain)
-            burn = anew or before is None or before.has_parted(mark)
-            self.rotation.begin(now_ns, fresh=anew or is_new, burn=burn)
+            self.rotation.begin(now_ns, fresh=anew or is_new, burn=anew or self.clock.is_unsure)
             known = [] if anew or is_new else chain.starts
             self._noted: set[object] = {*self.rotation.pairs, *(chain_id for _, chain_id in known)}
             self.interval = Interval(config.number, self.rotation, policy, self._write_descriptor)
@@ -156,28 +131,9 @@ class SlotKeyDuty:
                 self.note("keys.chain", first_slot=first, chain=chain_id.hex()[:8])
         self._noted = {*pairs, *(chain_id for _, chain_id in starts)}
 
-    def _last_mark(self) -> ClockMark | None:
-        try:
-            return read_mark((self.config.state_dir / CLOCK_FILE).read_text())
-        except OSError:
-            return None
-
-    def _mark(self) -> None:
-        """So that the next start sees whether the clocks have parted meanwhile."""
-        mark = self.clock.mark(self.clocks().boot_id)
-        if abs(mark.boot_ns - self.marked_ns) < MARK_NS:
-            return
-        self.marked_ns = mark.boot_ns
-        text = f"{mark.unix_ns} {mark.boot_ns} {mark.boot_id.hex()} {mark.time_ns} {mark.offset_ns}\n"
-        try:
-            write_durably(self.config.state_dir / CLOCK_FILE, text.encode())
-        except OSError as error:
-            raise ResourceExhausted(f"{self.config.state_dir}: cannot be written: {os.strerror(error.errno or 0)}") from None
-
     def now_ns(self) -> int:
         """The time that keys go by."""
-        mark = self.clocks()
-        return self.clock.read(mark.unix_ns, mark.boot_ns)
+        return self.clock.now_ns()
 
     def _look_after_partings(self, now_ns: int) -> bool:
         """Where the clocks have parted, no key of before is used any more: a restored snapshot has replay sets that have
@@ -187,7 +143,7 @@ class SlotKeyDuty:
             self._burnt, self._anew = self.clock.partings, True
             tell_parting()
             self.rotation.burn()
-        boot_ns = self.clocks().boot_ns
+        boot_ns = self.clock.boot_ns
         if self._anew and boot_ns >= self._anew_from_ns:
             self.rotation.start_over(now_ns)
             self._anew, self._anew_from_ns = False, boot_ns + self.rotation.times.slot_ns
@@ -212,7 +168,7 @@ class SlotKeyDuty:
                 log.info("keys of slots %s are live or will be soon", ", ".join(str(key.slot) for key in keys))
         if self._anew:
             return
-        self._mark()
+        self.clock.leave_mark()
         if self.unwritten is None or time.monotonic_ns() >= self.again_ns:
             self._describe(now_ns)
         self._note_new()
@@ -248,18 +204,7 @@ class SlotKeyDuty:
         elif self.unwritten is not None:
             yield HealthIssue("descriptor", status, str(self.unwritten), lasts)
         if self.has_begun:
-            yield from self._clock_issues()
-
-    def _clock_issues(self) -> Iterator[HealthIssue]:
-        """Where the wall clock is not followed."""
-        if parted_ns := self.clock.parted_ns:
-            way = f"{abs(parted_ns) / 1e9:.0f} s {'ahead of' if parted_ns > 0 else 'behind'}"
-            problem = f"the wall clock is {way} the time that boot time bears out, by which keys go on"
-            remedy = "set it right; if it is right: fastmix keys clock NODE --confirm, or wait for ten minutes"
-            yield HealthIssue("clock", HealthStatus.UNHEALTHY if parted_ns > 0 else HealthStatus.DEGRADED, problem, remedy)
-        elif self.clock.held_ns > self.rotation.times.late_ns // 2:
-            problem = f"the wall clock was set back: keys stand for {self.clock.held_ns / 1e9:.0f} s, until it comes up to them"
-            yield HealthIssue("clock", HealthStatus.UNHEALTHY, problem, "wait, or set it right")
+            yield from self.clock.issues(self.rotation.times)
 
     def _keys(self, now_ns: int) -> list[SnapshotKey]:
         """The keys to publish. Whatever the clock does: one that was published opens no later, and lives no longer."""
@@ -305,12 +250,10 @@ class SlotKeyDuty:
     async def burn(self, secret: Region, adopted: Callable[[], int]) -> int:
         """Burns all keys at once and begins again, with the time that the clock shows, for none of the new keys was ever used:
         the first slot. `adopted`: as in `tick`, now. `KeyRotationFailed` as `renew`."""
-        mark = self.clocks()
-        clock = WallClock(mark.unix_ns, mark.boot_ns)
-        self.burning = True
+        clock, self.burning = KeyClock(self.config, self.clocks), True
         try:
             with failing("nothing was burnt, and the keys of before stay in use"):
-                self.rotation.start_over(clock.read(mark.unix_ns, mark.boot_ns))
+                self.rotation.start_over(clock.now_ns())
             if await until_adopted(secret, adopted):
                 publish_keys(secret, [])
                 self.published = []
@@ -345,14 +288,6 @@ class SlotKeyDuty:
         self.interval.begin(now_ns, policy)
         with failing("the policy is in force, and the descriptor will be written as soon as it can be"):
             self.interval.look(now_ns)
-
-
-def tell_parting() -> None:
-    """For whoever looks into the log why everything was burnt."""
-    log.error(
-        "the wall clock has parted from boot time by more than 5 s: it was set, or this machine is a restored snapshot, whose "
-        "replay sets are not those of now. All live keys are wiped, and a fresh chain begins"
-    )
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 Keys end by time, so whoever moves the wall clock could revive or end them. Boot time (CLOCK_BOOTTIME) cannot be set, and counts
 a suspended machine too. So time here goes on with boot time, and follows the wall clock by one millisecond a second at most. If
-the two part by more than five seconds, whether at once or bit by bit, time goes on with boot time until the jump is confirmed,
-or has stood for a while. It never goes backwards: after a step back that is followed, it stands until the wall clock comes up
-to it.
+the two part by more than five seconds, whether at once or bit by bit, time goes on with boot time until the jump is confirmed
+or, where that was asked for, has stood for a while. It never goes backwards: after a step back that is followed, it stands until
+the wall clock comes up to it.
 The end of a key is fixed in boot time when the key opens (`boot_ns_at`), so a time that stands lengthens no key's life.
 """
 
@@ -14,8 +14,6 @@ from fastmix.keys.slots import SECOND_NS
 
 PARTED_NS = 5 * SECOND_NS
 """The clocks have parted: a jump, or a restored snapshot of the machine."""
-SETTLE_NS = 600 * SECOND_NS
-"""For so long a jump must have stood to be followed without being confirmed."""
 DRIFT_SHARE = 1000
 """Crystals and slewing part clocks by less than one in a thousand."""
 
@@ -46,22 +44,23 @@ class WallClock:
     """Unix time that never goes backwards, and waits before it follows a jump.
 
     `least_ns`: a time that keys have gone by already, such as that of the newest pair file: it begins no earlier.
+    `follow_after_ns`: a jump that has stood for so long is followed without being confirmed; None: none is.
     """
 
-    def __init__(self, unix_ns: int, boot_ns: int, least_ns: int = 0, settle_ns: int = SETTLE_NS) -> None:
+    def __init__(self, unix_ns: int, boot_ns: int, least_ns: int = 0, follow_after_ns: int | None = None) -> None:
         self._boot_ns = boot_ns
         self._offset_ns = self._seen_ns = unix_ns - boot_ns
         self._time_ns = max(unix_ns, least_ns)
-        self._settle_ns = settle_ns
+        self._follow_after_ns = follow_after_ns
         self._jump: tuple[int, int] | None = None
         """Offset of a jump that waits, and the boot time at which it was seen first."""
         self.partings = 0
         """Jumps that were seen. After each, memory may be that of another time: whoever holds keys has to burn them."""
 
     @classmethod
-    def resumed(cls, mark: ClockMark, settle_ns: int = SETTLE_NS) -> "WallClock":
+    def resumed(cls, mark: ClockMark, follow_after_ns: int | None = None) -> "WallClock":
         """As it was at a mark of this boot: for a successor, who does not follow what its predecessor waited with."""
-        return cls(mark.boot_ns + mark.offset_ns, mark.boot_ns, mark.time_ns, settle_ns)
+        return cls(mark.boot_ns + mark.offset_ns, mark.boot_ns, mark.time_ns, follow_after_ns)
 
     def mark(self, boot_id: bytes) -> ClockMark:
         """How it stands now."""
@@ -105,7 +104,7 @@ class WallClock:
         if self._jump is None or abs(self._seen_ns - self._jump[0]) > PARTED_NS:
             self._jump = (self._seen_ns, self._boot_ns)
             self.partings += 1
-        if self._boot_ns - self._jump[1] >= self._settle_ns:
+        if self._follow_after_ns is not None and self._boot_ns - self._jump[1] >= self._follow_after_ns:
             self._jump, self._offset_ns = None, self._seen_ns
 
     def _go_on(self) -> int:

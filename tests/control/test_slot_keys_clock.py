@@ -1,5 +1,6 @@
 """Clocks that part while a node runs, or before its control begins again: what was live is burnt, and no key is used twice."""
 
+import asyncio
 import shutil
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +12,7 @@ from fastmix.config import IdentityConfig, KeysConfig, MixingConfig, MixnodeConf
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.descriptor import Descriptor, read_descriptor
-from fastmix.keys.clock import SETTLE_NS, ClockMark
+from fastmix.keys.clock import ClockMark
 from fastmix.plan import NetworkPlan, passphrase_path, plan_network, store_path
 from fastmix.seam.memory import Region, create_memory, kept_sections, secret_sections
 from fastmix.seam.pair import boot_id, open_pair, pair_files
@@ -22,6 +23,7 @@ SLOT = 600 * S
 START = 1_800_000_000 * S + 200 * S
 """200 s into a slot: the one before is over, the next one not made yet."""
 KEYS = KeysConfig(interval=timedelta(hours=24), chain="disk")
+SETTLE_NS = 600 * S
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Machine:
     folder: Path
     unix_ns: int = START
     boot_ns: int = 5000 * S
+    keys: KeysConfig = KEYS
     given: dict[bytes, bytes] = field(default_factory=dict)
     """Of every key that was ever live, its replay set."""
 
@@ -42,7 +45,7 @@ class Machine:
         self.config = MixnodeConfig(
             number=0, network=self.plan.network.path,
             identity=IdentityConfig(store=store, passphrase_file=passphrase_path(store)), state_dir=self.folder,
-            replay_capacity=1024, keys=KEYS, mixing=MixingConfig(max_latency=timedelta(milliseconds=100)),
+            replay_capacity=1024, keys=self.keys, mixing=MixingConfig(max_latency=timedelta(milliseconds=100)),
         )  # fmt: skip
         self.identity = NodeIdentity(
             self.config, self.plan.network, Region(create_memory("fastmix-kept", kept_sections()), kept_sections())
@@ -96,11 +99,21 @@ class Machine:
         return read_descriptor(self.plan.network.path.parent / node.descriptor, 0, node.identity, 0)
 
 
+def machine_in(folder: Path, keys: KeysConfig = KEYS) -> Machine:
+    plan = plan_network([[("127.0.0.1", 1 + at)] for at in range(3)], rotates=True).write(folder / "network")
+    (folder / "state").mkdir(mode=0o700)
+    return Machine(plan, folder / "state", keys=keys)
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    plan = plan_network([[("127.0.0.1", 1 + at)] for at in range(3)], rotates=True).write(tmp_path / "network")
-    (tmp_path / "state").mkdir(mode=0o700)
-    return Machine(plan, tmp_path / "state")
+    return machine_in(tmp_path)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Machine:
+    """One that nobody attends."""
+    return machine_in(tmp_path, KeysConfig(interval=timedelta(hours=24), chain="disk", follow_clock_after="10min"))
 
 
 def test_a_clock_that_keeps_to_boot_time_burns_nothing(machine: Machine) -> None:
@@ -119,6 +132,7 @@ def test_a_parting_burns_what_was_live(machine: Machine, step: int, caplog: pyte
     before, held, now = machine.publics(), [open_pair(path) for path in pair_files(machine.folder)], START // SLOT
     machine.after(S, step)
     assert "has parted from boot time" in caplog.text
+    assert "restored from a snapshot with its memory" in caplog.text
     assert not any(pair.secret.any() for pair in held)
     assert not machine.publics() & before
     assert machine.live() == [now]
@@ -129,15 +143,54 @@ def test_a_parting_burns_what_was_live(machine: Machine, step: int, caplog: pyte
     assert caplog.text.count("has parted") == 1
 
 
-def test_a_jump_that_stands_is_followed(machine: Machine) -> None:
-    machine.after(S, HOUR)
-    machine.after(SETTLE_NS + S)
-    assert machine.live()[-1] == machine.unix_ns // SLOT
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_a_jump_waits_until_it_is_confirmed(machine: Machine, step: int) -> None:
+    machine.after(S, step)
+    machine.after(10 * SETTLE_NS)
+    (issue,) = machine.duty.issues()
+    assert machine.duty.clock.parted_ns == step
+    assert machine.live()[-1] == (machine.unix_ns - step) // SLOT
+    assert issue.name == "clock"
+    for part in ("fastmix keys clock NODE --confirm", "follow_clock_after in [keys]", "(fastmix keys new)"):
+        assert part in issue.remedy
+    machine.duty.clock.confirm()
+    machine.after(S)
     assert machine.duty.clock.parted_ns == 0
+    if step > 0:
+        assert machine.live()[-1] == machine.unix_ns // SLOT
+    else:
+        (issue,) = machine.duty.issues()
+        assert "keys stand for" in issue.problem
+        assert "--compromised" in issue.remedy
 
 
-def test_a_step_back_revives_nothing(machine: Machine) -> None:
+def test_a_jump_that_stands_is_followed_where_that_is_set(alone: Machine) -> None:
+    alone.after(S, HOUR)
+    assert "wait until it has stood for 600 s" in next(alone.duty.issues()).remedy
+    alone.after(SETTLE_NS - S)
+    assert alone.duty.clock.parted_ns == HOUR
+    alone.after(2 * S)
+    assert alone.live()[-1] == alone.unix_ns // SLOT
+    assert alone.duty.clock.parted_ns == 0
+
+
+def test_a_successor_and_burnt_keys_also_follow_as_it_is_set(alone: Machine) -> None:
+    """Whatever clock comes after the first one goes by the same setting."""
+    alone.begin(resumed=True)
+    alone.after(S, HOUR)
+    alone.after(SETTLE_NS + S)
+    assert alone.duty.clock.parted_ns == 0
+    asyncio.run(alone.duty.burn(alone.secret, lambda: int(alone.secret["snapshot"]["generation"][0])))
+    alone.after(S, HOUR)
+    assert alone.duty.clock.parted_ns == HOUR
+    alone.after(SETTLE_NS + S)
+    assert alone.duty.clock.parted_ns == 0
+
+
+@pytest.mark.parametrize("which", ["machine", "alone"])
+def test_a_step_back_revives_nothing(which: str, request: pytest.FixtureRequest) -> None:
     """Slots that were over stay over, also once the step is followed: then time stands."""
+    machine: Machine = request.getfixturevalue(which)
     machine.after(2 * SLOT)
     first = min(machine.live())
     machine.after(S, -2 * SLOT)
