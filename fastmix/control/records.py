@@ -2,6 +2,8 @@
 
 What someone asks for is recorded before it is done (`begun`) and after it (`done`, `failed`); what is refused once a minute at
 most for each user and question, with how often; what the node does to its keys by itself in one record, when the disk takes it.
+An outcome that the disk refuses waits for it too: who has asked is told what came of the act, never that it has failed because
+the log has.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from fastmix.control.access import Actor
@@ -18,6 +21,7 @@ from fastmix.keys.audit import AuditLog
 
 log = logging.getLogger(__name__)
 REFUSED_S = 60.0
+ACTS_SHOWN = 3
 REFUSED_MAX = 256
 """So many users and questions are told apart; what others ask is one."""
 WAITING_MAX = 1024
@@ -25,28 +29,37 @@ WAITING_MAX = 1024
 
 
 class Records:
-    """The records of one node. `problem`: why the last one could not be written; empty where it was."""
+    """The records of one node."""
 
     def __init__(self, audit: AuditLog, node: str) -> None:
         """`node`: the actor of what the node does by itself."""
-        self.problem = ""
-        self._audit, self._node = audit, node
+        self._audit, self._node, self._refusal = audit, node, ""
         self._waiting: deque[tuple[str, str, dict[str, Any]]] = deque()
         self._lost = 0
         self._refused: dict[tuple[int, str], tuple[float, int]] = {}
         self._writing: asyncio.Task[None] | None = None
 
+    @property
+    def problem(self) -> str:
+        """Why the last record could not be written, and which acts are done or failed without a record of that; empty where it
+        was."""
+        acts = [f"{action} ({fields['outcome']})" for _, action, fields in self._waiting if "ended_at" in fields]
+        missing = f"; not recorded yet: the end of {', '.join(acts[:ACTS_SHOWN])}" if acts else ""
+        more = f" and {len(acts) - ACTS_SHOWN} more" if len(acts) > ACTS_SHOWN else ""
+        return self._refusal and f"{self._refusal}{missing}{more}"
+
     @asynccontextmanager
     async def recorded(self, actor: Actor, action: str, *, needed: bool, **fields: object) -> AsyncIterator[None]:
-        """Around what someone asks for. `needed`: what cannot be recorded is not done, `KeyStoreError`; else that is logged."""
+        """Around what someone asks for. `needed`: what cannot be recorded is not done, `KeyStoreError`; else that is logged. Of
+        what was begun the outcome is recorded when that can be; until then `begun` stands alone, and `problem` says so."""
         fields |= actor.fields
         await self._append(actor.name, action, {"outcome": "begun", **fields}, needed=needed)
         try:
             yield
         except BaseException as error:
-            await self._append(actor.name, action, {"outcome": "failed", "error": str(error) or type(error).__name__, **fields})
+            await self._outcome(actor.name, action, {"outcome": "failed", "error": str(error) or type(error).__name__, **fields})
             raise
-        await self._append(actor.name, action, {"outcome": "done", **fields}, needed=needed)
+        await self._outcome(actor.name, action, {"outcome": "done", **fields})
 
     def refused(self, actor: Actor, action: str) -> None:
         """Someone asked for what it may not have. Writes nothing yet: `flush`."""
@@ -76,6 +89,12 @@ class Records:
         if self._writing is not None:
             await self._writing
 
+    async def _outcome(self, actor: str, action: str, fields: dict[str, Any]) -> None:
+        if await self._append(actor, action, fields):
+            return
+        log.warning("%s by %s is %s, which the audit log does not say yet", action, actor, fields["outcome"])
+        self._wait(actor, action, fields | {"ended_at": datetime.now(UTC).isoformat(timespec="microseconds")})
+
     def _wait(self, actor: str, action: str, fields: dict[str, Any]) -> None:
         if len(self._waiting) == WAITING_MAX:
             self._waiting.popleft()
@@ -86,19 +105,21 @@ class Records:
         while self._waiting:
             actor, action, fields = self._waiting.popleft()
             lost, self._lost = self._lost, 0
-            await self._append(actor, action, fields | ({"lost_before": lost} if lost else {}))
-            if self.problem:
+            if not await self._append(actor, action, fields | ({"lost_before": lost} if lost else {})):
                 self._waiting.appendleft((actor, action, fields))
                 self._lost += lost
                 return
 
-    async def _append(self, actor: str, action: str, fields: dict[str, Any], *, needed: bool = False) -> None:
+    async def _append(self, actor: str, action: str, fields: dict[str, Any], *, needed: bool = False) -> bool:
+        """Whether it was written."""
         try:
             await asyncio.to_thread(self._audit.append, actor, action, **fields)
-            self.problem = ""
         except KeyStoreError as error:
-            if self.problem != str(error):
+            if self._refusal != str(error):
                 log.error("%s", error)
-            self.problem = str(error)
+            self._refusal = str(error)
             if needed:
                 raise
+            return False
+        self._refusal = ""
+        return True

@@ -9,6 +9,7 @@ have noted a newer head: `examine(noted=)`.
 import fcntl
 import hmac
 import json
+import logging
 import os
 import re
 import time
@@ -23,6 +24,7 @@ from fastmix.files.durable import sync_directory, write_durably
 from fastmix.keys._chain import LockedBytes
 from fastmix.keys.privatefile import open_private, read_private
 
+log = logging.getLogger(__name__)
 START = bytes(32)
 """The mac before the first line."""
 LINE = re.compile(rb'(\{"n":(\d{1,18}),.*),"mac":"([0-9a-f]{64})"\}')
@@ -94,14 +96,21 @@ class AuditLog:
 
     @contextmanager
     def recorded(self, actor: str, action: str, **fields: object) -> Iterator[None]:
-        """Around an act: `begun` is on disk before it, `done` or `failed` after it. What cannot be recorded is not done."""
+        """Around an act: `begun` is on disk before it, `done` or `failed` after it. What cannot be recorded is not done; of an
+        outcome that cannot be there is a warning."""
         self.append(actor, action, outcome="begun", **fields)
         try:
             yield
         except BaseException as error:
-            self.append(actor, action, outcome="failed", error=str(error) or type(error).__name__, **fields)
+            self._end_act(actor, action, outcome="failed", error=str(error) or type(error).__name__, **fields)
             raise
-        self.append(actor, action, outcome="done", **fields)
+        self._end_act(actor, action, outcome="done", **fields)
+
+    def _end_act(self, actor: str, action: str, **fields: object) -> None:
+        try:
+            self.append(actor, action, **fields)
+        except KeyStoreError as error:
+            log.warning("%s: is %s, but the audit log says only that it has begun: %s", action, fields["outcome"], error)
 
     def _open(self) -> int:
         """A descriptor for reading and appending."""

@@ -5,6 +5,7 @@ import grp
 import json
 import os
 import pwd
+import resource
 import socket
 from pathlib import Path
 
@@ -140,7 +141,58 @@ async def test_a_log_that_is_not_whole(log) -> None:
     audit.path.write_bytes(good)
     await records.settle()
     assert not records.problem
-    assert [line[1] for line in found(audit)] == ["keys.slot", "keys.slot"]
+    assert [line[1:3] for line in found(audit)] == [("keys.slot", None), ("stop", "done"), ("keys.slot", None)]
+    assert verify(audit.path, key) == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_was_done_is_not_told_as_failed_by_a_log_that_fails_after_it(
+    log, fails: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log goes between an act's begin and its end. Who has asked gets what came of the act; the outcome is written later."""
+    audit, key = log
+    records, aside = Records(audit, "node a"), tmp_path / "aside"
+
+    async def act() -> str:
+        async with records.recorded(actor(0), "rotate_keys", needed=True):
+            audit.path.rename(aside)
+            if fails:
+                raise ConfigError("the act's own error")
+        return "burnt"
+
+    outcome = "failed" if fails else "done"
+    if fails:
+        with pytest.raises(ConfigError, match="the act's own error"):
+            await act()
+    else:
+        assert await act() == "burnt"
+    assert "put it back" in records.problem
+    assert f"not recorded yet: the end of rotate_keys ({outcome})" in records.problem
+    assert f"is {outcome}, which the audit log does not say yet" in caplog.text
+    with pytest.raises(KeyStoreError):
+        async with records.recorded(actor(0), "rotate_keys", needed=True):
+            raise AssertionError("done without a record")
+    aside.rename(audit.path)
+    assert [line[2] for line in found(audit)] == ["begun"]
+    await records.settle()
+    assert not records.problem
+    assert [line[1:3] for line in found(audit)] == [("rotate_keys", "begun"), ("rotate_keys", outcome)]
+    assert verify(audit.path, key) == []
+
+
+async def test_an_outcome_on_a_disk_that_is_full(log) -> None:
+    """The real limit of this process' files, reached in the middle of an act."""
+    audit, key = log
+    records, limits = Records(audit, "node a"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        async with records.recorded(actor(0), "rotate_keys", needed=True):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (audit.path.stat().st_size, limits[1]))
+        assert "make room" in records.problem
+        assert "the end of rotate_keys (done)" in records.problem
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    await records.settle()
+    assert [line[2] for line in found(audit)] == ["begun", "done"]
     assert verify(audit.path, key) == []
 
 

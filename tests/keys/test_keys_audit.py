@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 
@@ -216,6 +217,21 @@ def test_what_cannot_be_recorded_is_not_done(path: Path, key: LockedBytes) -> No
     with pytest.raises(KeyStoreError), AuditLog(path, key).recorded("ann", "x"):
         done.append("x")
     assert not done
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_outcome_that_cannot_be_recorded_is_warned_of(
+    path: Path, key: LockedBytes, fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The act has come to it: it is not to look as if it had not."""
+    log, wanted = AuditLog(path, key), pytest.raises(ZeroDivisionError, match="boom") if fails else nullcontext()
+    with wanted, log.recorded("ann", "keys.passwd"):
+        path.chmod(0o644)
+        if fails:
+            raise ZeroDivisionError("boom")
+    assert f"keys.passwd: is {'failed' if fails else 'done'}, but the audit log says only that it has begun" in caplog.text
+    path.chmod(0o600)
+    assert json.loads(lines_of(path)[-1])["outcome"] == "begun"
 
 
 def test_files_that_are_no_log(path: Path, key: LockedBytes, tmp_path: Path) -> None:
