@@ -30,6 +30,7 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
         identity's store as the node would; show where each setting that is not a default comes from.
     """
     from fastmix.config import MixnodeConfig
+    from fastmix.control.chain import check_chain
     from fastmix.files.toml import toml_text
     from fastmix.process.environment import use_kernels
 
@@ -40,6 +41,7 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     if check:
         if loaded.identity is not None:
             check_identity(loaded)
+            check_chain(loaded)
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         rows = [(name, source, toml_text(value)) for name, (value, source) in loaded.settings.items() if source != "default"]
         print_table(rows)

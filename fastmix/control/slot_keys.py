@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.chain import open_chain
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.interval import Interval, last_descriptor
 from fastmix.control.key_clock import KeyClock, clock_mark, tell_parting
@@ -18,16 +19,13 @@ from fastmix.control.snapshot import SnapshotKey, publish_keys
 from fastmix.descriptor import Descriptor, write_descriptor
 from fastmix.errors import ConfigError, FastmixError, KeyRotationFailed, KeyStoreError, ResourceExhausted
 from fastmix.files.durations import format_duration
-from fastmix.keys.chainfile import ChainFile, chain_path
 from fastmix.keys.clock import ClockMark
 from fastmix.keys.policy import KeyRotationPolicy
-from fastmix.keys.tpm import DEVICE, NV_INDEX, NvPlaces
 from fastmix.network import Network
 from fastmix.seam.memory import Region
 from fastmix.status import HealthIssue, HealthStatus
 
 log = logging.getLogger(__name__)
-LOCK_PATIENCE_S = 3.0
 ADOPTED_WAIT_S, ADOPTED_LOOK_S = 5.0, 0.005
 """So long a data plane may take to let go of keys that burn; then their files are wiped all the same."""
 MOVED_NS = 1_000_000_000
@@ -90,7 +88,7 @@ class SlotKeyDuty:
         self.clock = KeyClock.begun(config, self.clocks, goes_on=goes_on)
         now_ns, parted = self.clock.now_ns(), self.clock.has_parted
         first = policy.times.live(now_ns)[0]
-        chain, is_new = self._open_chain(config.keys.chain, first)
+        chain, is_new = open_chain(config, first)
         try:
             told = None if is_new else last_descriptor(self.descriptor_path, config.number, node.identity)
             if anew := parted or (told is not None and told.times != policy.times):
@@ -109,17 +107,6 @@ class SlotKeyDuty:
         self.until_ns = 0 if self.interval.is_due else self.interval.until_ns
         self.has_begun, self._burnt = True, self.clock.partings
         return now_ns
-
-    def _open_chain(self, kept: str, first: int) -> tuple[ChainFile, bool]:
-        """The chain, and whether it was made just now, from slot `first` on."""
-        config = self.config
-        assert config.identity is not None  # `check_keys`
-        path = chain_path(kept, config.identity.store.parent, config.state_dir)
-        path = path.with_name(f"{path.name}-{config.number}")
-        index, tpm = NV_INDEX + 2 * config.number, config.identity.tpm or DEVICE
-        places = NvPlaces(index, tcti=tpm) if kept == "tpm" else None
-        found = ChainFile.open(path, places, LOCK_PATIENCE_S)
-        return found or ChainFile.create(path, first, places, LOCK_PATIENCE_S), found is None
 
     def _note_new(self) -> None:
         """New keys and new chains go to the audit log."""

@@ -142,7 +142,7 @@ class ChainFile:
             _check_places(places_path(path))
             places = FilePlaces(places_path(path), wait_s)
         try:
-            generation, chains = _unsealed(path, _read_state(path) or state, places)
+            generation, chains = _unsealed(path, _read_state(path) or state, places.read)
             _write_random(places, ~generation & 1)  # where the last advance was cut off, the old key is still there
         except OSError as error:
             places.close()
@@ -151,6 +151,23 @@ class ChainFile:
             places.close()
             raise
         return cls(path, places, chains, generation)
+
+    @staticmethod
+    def look(path: Path, places: KeyPlaces | None = None) -> None:
+        """Whether `open` would work, without taking or changing anything; raises as that. Of a chain that is in use meanwhile the
+        wrapping key may go between two looks: the state is another one then, and is looked at anew."""
+        state = _read_state(path)
+        while state is not None:
+            try:
+                for chain in _unsealed(path, state, _reader(places_path(path)) if places is None else places.read)[1]:
+                    chain.wipe()
+                return
+            except OSError as error:
+                raise _refused(path, error) from None
+            except KeyStoreError:
+                before, state = state, _read_state(path)
+                if state == before:
+                    raise
 
     @property
     def id(self) -> bytes:
@@ -333,7 +350,18 @@ def _check_places(path: Path) -> None:
         raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; {ANEW}")
 
 
-def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, list[Chain]]:
+def _reader(path: Path) -> Callable[[int, LockedBytes], None]:
+    """Reads keys of a file of places, whoever has it."""
+    _check_places(path)
+
+    def read(place: int, into: LockedBytes) -> None:
+        with os.fdopen(_open_own(path, os.O_RDONLY), "rb") as file:
+            os.preadv(file.fileno(), [into.view], place * PLACE_STRIDE)
+
+    return read
+
+
+def _unsealed(path: Path, state: bytes, read_key: Callable[[int, LockedBytes], None]) -> tuple[int, list[Chain]]:
     """Generation and chains of a state; `KeyStoreError` says what is wrong with it."""
     if state[: len(MAGIC)] != MAGIC[: len(state)]:
         raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: {ANEW}")
@@ -345,7 +373,7 @@ def _unsealed(path: Path, state: bytes, places: KeyPlaces) -> tuple[int, list[Ch
         raise KeyStoreError(f"{path}: has {found} bytes, not {size}: it is damaged; {ANEW}")
     head, sealed = state[: _HEAD.size], state[_HEAD.size :]
     with LockedBytes(KEY_SIZE) as key:
-        places.read(generation & 1, key)
+        read_key(generation & 1, key)
         try:
             parts = (sealed[at * SEALED_SIZE : (at + 1) * SEALED_SIZE] for at in range(1 + further))
             return generation, [Chain.open(part, key, _nonce(generation, at), head) for at, part in enumerate(parts)]

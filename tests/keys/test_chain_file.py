@@ -57,6 +57,7 @@ def full_disk(size: int) -> Iterator[None]:
 
 
 def test_where_there_is_none_there_is_none(path: Path) -> None:
+    ChainFile.look(path)
     assert ChainFile.open(path) is None
     assert not list(path.parent.iterdir())
 
@@ -220,13 +221,16 @@ def test_a_state_that_cannot_be_replaced_is_named_and_stays(path: Path) -> None:
 
 
 def damaged(path: Path, change: Callable[[bytes], bytes], which: Callable[[Path], Path] = lambda path: path) -> str:
-    """What opening says of a chain one of whose files was changed; the file is put back."""
+    """What opening, and a look before, say of a chain one of whose files was changed; the file is put back."""
     target = which(path)
     good = target.read_bytes()
     target.write_bytes(change(good))
     try:
+        with pytest.raises(KeyStoreError) as seen:
+            ChainFile.look(path)
         with pytest.raises(KeyStoreError) as refused:
             ChainFile.open(path)
+        assert str(seen.value) == str(refused.value)
     finally:
         target.write_bytes(good)
     return str(refused.value)
@@ -242,6 +246,30 @@ def test_each_length_and_each_byte_of_the_state_is_refused_by_name(path: Path) -
         assert told.startswith(f"{path}: ")
         assert "new chain" in told
     reopened(path).close()
+
+
+def test_a_look_takes_and_changes_nothing(path: Path) -> None:
+    file = ChainFile.create(path, 7)
+    for _ in range(3):
+        before = path.read_bytes(), places_path(path).read_bytes()
+        ChainFile.look(path)
+        assert (path.read_bytes(), places_path(path).read_bytes()) == before
+        taken(file)
+
+
+def test_a_look_at_a_chain_that_goes_on_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state that was read first has lost its key when it is opened: the next one is read."""
+    file = ChainFile.create(path, 7)
+    read, advances = os.preadv, iter([True, False])
+
+    def preadv(fd: int, into: list[memoryview], at: int) -> int:
+        if next(advances, False):
+            taken(file)
+        return read(fd, into, at)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    ChainFile.look(path)
+    assert (file.slot, next(advances, None)) == (8, None)
 
 
 def test_what_is_wrong_is_said(path: Path) -> None:

@@ -79,6 +79,30 @@ def test_a_store_that_is_not_private_or_not_there(node: CommandNode) -> None:
     assert "there is no key store" in node.refused("--check")
 
 
+def test_a_chain_that_cannot_be_opened(node: CommandNode) -> None:
+    """The check sees it, while the node runs and before a start, and changes nothing; without a chain there is nothing to see."""
+    node.checked()
+    node.start()
+    until(lambda: first_slot(node))
+    node.checked()
+    assert node.state() == "running"
+    node.stop()
+    node.checked()
+    (chain,) = node.store.parent.glob("mix-keys.chain-0")
+    wrapping = chain.with_name(f"{chain.name}.wrap")
+    for file, told in ((chain, "is damaged"), (wrapping, "is damaged")):
+        good = file.read_bytes()
+        file.write_bytes(good[:-1])
+        assert all(words in (said := node.refused("--check")) for words in (str(file), told, "begins a new chain")), said
+        assert file.read_bytes() == good[:-1]
+        file.write_bytes(good)
+    wrapping.unlink()
+    assert f"{wrapping}: is missing" in node.refused("--check")
+    chain.unlink()
+    node.checked()
+    node.start()
+
+
 def test_a_wrong_passphrase(node: CommandNode) -> None:
     """The check and the node say the same; nothing is published, nothing half-written."""
     file = passphrase_path(node.store)

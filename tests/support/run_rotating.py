@@ -63,6 +63,19 @@ class CommandNode:
         self.launch(*fds)
         until(lambda: self.state() == "running", 150)
 
+    def stop(self) -> None:
+        """Drains it, and waits for its end."""
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(60) == 0, self.log.read_text()
+
+    def checked(self) -> None:
+        """`--check` has nothing to say against a start."""
+        subprocess.run(
+            self.command("--check"), stdout=subprocess.DEVNULL, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+            timeout=60, check=True,
+        )  # fmt: skip
+
     def refused(self, *words: str, code: int = 78) -> str:
         """What it says when it must not start."""
         ended = subprocess.run(
