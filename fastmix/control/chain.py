@@ -25,7 +25,8 @@ def check_chain(config: MixnodeConfig) -> None:
 
 def chain_files(config: MixnodeConfig) -> tuple[Path, NvPlaces | None]:
     """The state's path, and where its wrapping keys are if not in the file beside it."""
-    assert config.keys is not None and config.identity is not None  # `check_keys`
+    assert config.keys is not None  # `check_keys`
+    assert config.identity is not None
     path = chain_path(config.keys.chain, config.identity.store.parent, config.state_dir)
     index, tpm = NV_INDEX + 2 * config.number, config.identity.tpm or DEVICE
     return path.with_name(f"{path.name}-{config.number}"), NvPlaces(index, tcti=tpm) if config.keys.chain == "tpm" else None
