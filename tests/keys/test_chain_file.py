@@ -248,30 +248,6 @@ def test_each_length_and_each_byte_of_the_state_is_refused_by_name(path: Path) -
     reopened(path).close()
 
 
-def test_a_look_takes_and_changes_nothing(path: Path) -> None:
-    file = ChainFile.create(path, 7)
-    for _ in range(3):
-        before = path.read_bytes(), places_path(path).read_bytes()
-        ChainFile.look(path)
-        assert (path.read_bytes(), places_path(path).read_bytes()) == before
-        taken(file)
-
-
-def test_a_look_at_a_chain_that_goes_on_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state that was read first has lost its key when it is opened: the next one is read."""
-    file = ChainFile.create(path, 7)
-    read, advances = os.preadv, iter([True, False])
-
-    def preadv(fd: int, into: list[memoryview], at: int) -> int:
-        if next(advances, False):
-            taken(file)
-        return read(fd, into, at)
-
-    monkeypatch.setattr(os, "preadv", preadv)
-    ChainFile.look(path)
-    assert (file.slot, next(advances, None)) == (8, None)
-
-
 def test_what_is_wrong_is_said(path: Path) -> None:
     ChainFile.create(path, 7).close()
     assert "is not the chain of a node's mix keys" in damaged(path, lambda good: b"x" + good[1:])
