@@ -40,9 +40,9 @@ def init(store: Path, /, *, unlock: UnlockOptions = UNLOCK, kept: KeptOptions = 
 
     keep_unseen()
     check_absent(store)
-    with Identity.fresh() as identity, audit_log(store, identity) as log:
-        create_store(store, identity, first_wrapping(store, unlock, kept))
-        log.append(actor(), "keys.init", identity=identity.public.hex(), kept_by=kept.kept_by)
+    with Identity.fresh() as identity:
+        with making(store, identity, "keys.init", kept_by=kept.kept_by):
+            create_store(store, identity, first_wrapping(store, unlock, kept))
         tell(store, identity, kept.kept_by, json=json)
 
 
@@ -94,9 +94,9 @@ def import_(
 
     keep_unseen()
     check_absent(store)
-    with opened(backup, unlock) as identity, audit_log(store, identity) as log:
-        create_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
-        log.append(actor(), "keys.import", source=str(backup), kept_by=kept.kept_by)
+    with opened(backup, unlock) as identity:
+        with making(store, identity, "keys.import", source=str(backup), kept_by=kept.kept_by):
+            create_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
         tell(store, identity, kept.kept_by, json=json)
 
 
@@ -220,6 +220,16 @@ def audit_log(store: Path, identity: "Identity") -> "Iterator[AuditLog]":
         log = AuditLog(log_path(store), key)
         log.check()
         yield log
+
+
+@contextmanager
+def making(store: Path, identity: "Identity", action: str, **fields: object) -> Iterator[None]:
+    """Around making a store: in its audit log before and after."""
+    from fastmix.keys.newstore import recorded_making
+
+    fields |= {"identity": identity.public.hex()}
+    with identity.storage_key("audit") as key, recorded_making(store, key, actor(), action, **fields):
+        yield
 
 
 def first_wrapping(store: Path, unlock: UnlockOptions, kept: KeptOptions) -> "Wrapping":

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from real_node import until
+
+from fastmix.keys.audit import head_path, log_path
 
 PASSPHRASE, OTHER = "correct horse", "battery staple"
 
@@ -71,14 +75,13 @@ def test_a_life_of_a_store(here: Path) -> None:
     done("passwd", "store", "--passphrase-file", "one", "--new-passphrase-file", "two", cwd=here)
     assert "wrong passphrase" in refused("verify", "store", "--passphrase-file", "one", cwd=here)
     audit = done("audit", "store", "--passphrase-file", "two", cwd=here)
-    assert (audit["records"], audit["findings"]) == (5, [])
+    assert (audit["records"], audit["findings"]) == (6, [])
     (here / "store").unlink()
     done("import", "backup", "store", "--passphrase-file", "two", "--new-passphrase-file", "one", cwd=here)
     assert done("verify", "store", "--passphrase-file", "one", cwd=here)["identity"] == identity
-    assert done("audit", "store", "--noted", str(audit["head"]), "--passphrase-file", "one", cwd=here)["records"] == 6
-    acts = ["keys.export", "keys.passwd"]
-    both = [(act, outcome) for act in acts for outcome in ("begun", "done")]
-    assert actions(here / "store.audit") == [("keys.init", None), *both, ("keys.import", None)]
+    assert done("audit", "store", "--noted", str(audit["head"]), "--passphrase-file", "one", cwd=here)["records"] == 8
+    acts = ["keys.init", "keys.export", "keys.passwd", "keys.import"]
+    assert actions(here / "store.audit") == [(act, outcome) for act in acts for outcome in ("begun", "done")]
 
 
 def test_an_altered_audit_log(here: Path) -> None:
@@ -133,10 +136,90 @@ def test_nothing_is_overwritten(here: Path) -> None:
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
     assert "exists already" in refused("export", "store", "two", "--passphrase-file", "one", cwd=here)
     assert (here / "two").read_bytes() == before["two"]
-    assert actions(here / "store.audit")[1:] == [("keys.export", "begun"), ("keys.export", "failed")]
+    assert actions(here / "store.audit")[2:] == [("keys.export", "begun"), ("keys.export", "failed")]
     (here / "store").rename(here / "moved")
     assert "line 1: was changed" in refused("init", "store", "--passphrase-file", "one", cwd=here)  # another identity's log
     assert not (here / "store").exists()
+
+
+def killed(*args: str, cwd: Path) -> None:
+    """Such a command, killed when it has begun and asks for the new store's passphrase."""
+    asked, never = os.pipe()
+    words = ["--new-passphrase-fd" if args[0] == "import" else "--passphrase-fd", str(asked)]
+    command = [sys.executable, "-m", "fastmix", "keys", *args, *words]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    log = log_path(cwd / args[-1 if args[0] == "init" else 2])
+    ended = head_path(log).read_bytes() if head_path(log).exists() else b""
+    with subprocess.Popen(command, cwd=cwd, env=environment, pass_fds=[asked], stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: process.poll() is not None or (head_path(log).exists() and head_path(log).read_bytes() != ended))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    os.close(asked)
+    os.close(never)
+
+
+def test_a_killed_init_leaves_a_log_that_refuses_nobody(here: Path) -> None:
+    """Its key is gone with the seed. The next identity has a log of its own, whose first record names the one before."""
+    for _ in range(2):
+        killed("init", "new", cwd=here)
+        assert actions(here / "new.audit") == [("keys.init", "begun")]
+        assert not (here / "new").exists()
+    made = keys("init", "new", "--passphrase-file", "one", cwd=here)
+    assert made.returncode == 0
+    assert "never was; its log is kept as new.audit.unfinished-2" in made.stderr
+    assert actions(here / "new.audit") == [("keys.init", "begun"), ("keys.init", "done")]
+    assert json.loads((here / "new.audit").read_text().splitlines()[0])["unfinished_before"] == "new.audit.unfinished-2"
+    assert done("audit", "new", "--passphrase-file", "one", cwd=here)["findings"] == []
+    aside = ["new.audit.unfinished-1", "new.audit.unfinished-2"]
+    assert sorted(path.name for path in here.glob("new.audit.un*")) == sorted([*aside, *(f"{name}.head" for name in aside)])
+
+
+def test_a_killed_import(here: Path) -> None:
+    """The same identity goes on with its log; another one's, where nothing was made, is set aside."""
+    done("export", "store", "backup", "--passphrase-file", "one", "--new-passphrase-file", "two", cwd=here)
+    words = ["import", "backup", "new", "--passphrase-file", "two"]
+    killed(*words, cwd=here)
+    assert actions(here / "new.audit") == [("keys.import", "begun")]
+    done(*words, "--new-passphrase-file", "one", cwd=here)
+    both = [("keys.import", outcome) for outcome in ("begun", "done")]
+    assert actions(here / "new.audit") == [("keys.import", "begun"), *both]
+    killed("init", "third", cwd=here)
+    assert (
+        "third.audit.unfinished-1"
+        in keys("import", "backup", "third", *words[3:], "--new-passphrase-file", "one", cwd=here).stderr
+    )
+    assert actions(here / "third.audit") == both
+    assert done("audit", "third", "--passphrase-file", "one", cwd=here)["findings"] == []
+
+
+def test_a_failed_init_or_import_leaves_nothing(here: Path) -> None:
+    done("export", "store", "backup", "--passphrase-file", "one", "--new-passphrase-file", "two", cwd=here)
+    before = sorted(here.iterdir())
+    refused("init", "new", "--passphrase-file", "none", cwd=here)
+    words = ["import", "backup", "new", "--passphrase-file", "two"]
+    refused(*words, "--new-passphrase-file", "none", cwd=here)
+    assert sorted(here.iterdir()) == before
+    (here / "store").unlink()
+    refused("import", "backup", "store", *words[3:], "--new-passphrase-file", "none", cwd=here)
+    assert actions(here / "store.audit")[-2:] == [("keys.import", "begun"), ("keys.import", "failed")]
+    assert "nothing is added to it" in refused("init", "store", "--passphrase-file", "one", cwd=here)
+
+
+def test_two_who_make_a_store_at_once(here: Path) -> None:
+    """One of them does; the other's log is not taken for an unfinished one."""
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fastmix", "keys", "init", "new", "--passphrase-file", "one"],
+            cwd=here, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in both:
+        process.communicate(timeout=60)
+    assert sorted(process.returncode for process in both) == [0, 78]
+    assert actions(here / "new.audit") == [("keys.init", "begun"), ("keys.init", "done")]
+    assert done("audit", "new", "--passphrase-file", "one", cwd=here)["findings"] == []
+    assert not list(here.glob("*.unfinished*"))
 
 
 @pytest.mark.parametrize("command", [["init", "new"], ["passwd", "store"], ["export", "store", "backup"]], ids=lambda c: c[0])
