@@ -41,7 +41,8 @@ class NodeStatus:
 
     `isa`: the kernels' instruction set; `unwraps_per_s`: what one core does with them, measured at the start; `load_percent`: how
     much of that, over all workers, the packets of the last ten seconds took. `profile`: the profile under the node's settings.
-    `io`: how its datagrams move (`gso`, `mmsg` or `socket`). `replay_sets`: those of the live keys, oldest first.
+    `io`: how its datagrams move (`gso`, `mmsg` or `socket`). `received_by_worker`: datagrams, since the data plane's last start
+    where there are several workers. `replay_sets`: those of the live keys, oldest first.
     """
 
     node_id: str
@@ -58,6 +59,7 @@ class NodeStatus:
     load_percent: float = 0.0
     profile: str = ""
     io: str = ""
+    received_by_worker: tuple[int, ...] = ()
     replay_sets: tuple[ReplaySetStatus, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
@@ -77,6 +79,7 @@ class NodeStatus:
             "load_percent": self.load_percent,
             "profile": self.profile,
             "io": self.io,
+            "received_by_worker": list(self.received_by_worker),
             "replay_sets": [asdict(each) for each in self.replay_sets],
         }
 
@@ -84,7 +87,8 @@ class NodeStatus:
     def from_dict(cls, told: Mapping[str, Any]) -> Self:
         """What `to_dict` gave."""
         sets = tuple(ReplaySetStatus(**each) for each in told["replay_sets"])
-        return cls(**{**told, "state": NodeState(told["state"]), "replay_sets": sets})
+        by_worker = tuple(told["received_by_worker"])
+        return cls(**{**told, "state": NodeState(told["state"]), "received_by_worker": by_worker, "replay_sets": sets})
 
 
 COUNTED_IN = ("received", "originated")

@@ -91,6 +91,10 @@ class NodeUnderTest:
         """How it moves datagrams, whatever it was told."""
         return str(ask(self.state_dir, "status")["io"])
 
+    def received_by_worker(self) -> list[int]:
+        """Datagrams that each of its workers has received."""
+        return [int(n) for n in ask(self.state_dir, "status")["received_by_worker"]]
+
     def check(self) -> None:
         """`NetworkFailure` where it has ended."""
         if self.process.poll() is not None:

@@ -66,6 +66,7 @@ def replay_rows(sets: list[ReplaySetStatus]) -> list[tuple[str, str]]:
 
 def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
     """What a person wants to see: who, since when, what came and went, what was dropped and why."""
+    by_worker = told["received_by_worker"]
     drops = [(reason, n) for reason, n in metrics.dropped.items() if n]
     return [
         ("node", told["node_id"]),
@@ -76,6 +77,7 @@ def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
         ("io", told["io"]),
         ("load", f"{told['load_percent']:.1f} %"),
         ("links heard", told["active_connections"]),
+        *([("received by worker", ", ".join(map(str, by_worker)))] if len(by_worker) > 1 else []),
         *replay_rows([ReplaySetStatus(**each) for each in told["replay_sets"]]),
         *metrics.counters.items(),
         *drops,

@@ -268,6 +268,7 @@ class Duties:
             load_percent=self.load.percent(self.config.workers * int(process["unwraps_per_s"][0])),
             profile=self.config.profile,
             io=bytes(process["io"][0]).decode(),
+            received_by_worker=self.counters.received_by_worker(self.config.workers),
             replay_sets=self.replay_sets(),
         )
 

@@ -30,6 +30,7 @@ def run(options: Options) -> Report:
 def perform(stage: Stage) -> Outcome:
     """Sends, and counts what came of it. Half of the load are copies."""
     pairs, before = stage.options.count(FULL, SHORT), stage.settle()
+    by_worker_before = stage.node.received_by_worker()
     apart = Apart(stage.neighbours)
     with stage.flow(stage.load_per_s / 2, copies=2, seal=apart) as flow:
         while flow.expected < pairs:
@@ -37,16 +38,18 @@ def perform(stage: Stage) -> Outcome:
             flow.run(STEP_S)
         flow.finish()
     after = stage.settle()
+    by_worker = [n - earlier for n, earlier in zip(stage.node.received_by_worker(), by_worker_before, strict=True)]
     forwarded, received = after.forwarded - before.forwarded, after.received - before.received
     drops = {reason: n - before.dropped[reason] for reason, n in after.dropped.items() if n > before.dropped[reason]}
     return Outcome(
         figures={
-            "pairs": flow.expected, "pairs_to_two_workers": flow.expected, "sealed_again": apart.again, "received": received,
+            "pairs": flow.expected, "sealed_again": apart.again, "received": received, "received_by_worker": by_worker,
             "forwarded": forwarded, "refused_as_replays": drops.get("drop_replay", 0), "arrived_once": flow.arrived,
             "arrived_twice": flow.doubled, "never_arrived": flow.lost, "bursts_late": flow.late, **flow.told(),
         },
         checks={
             "both copies of every pair came to the node": received == flow.sent == 2 * flow.expected,
+            "each worker received one copy of every pair": by_worker == [flow.expected] * WORKERS,
             "exactly one of each was forwarded": forwarded == flow.expected,
             "the other one was refused as a replay": drops == {"drop_replay": flow.expected},
             "every packet arrived": flow.arrived == flow.expected and flow.lost == 0,

@@ -54,6 +54,17 @@ class CounterPage:
             if int(self.record["life"][0]) == life:
                 return dict(zip(COUNTERS, values.tolist(), strict=False))
 
+    def received_by_worker(self, workers: int) -> tuple[int, ...]:
+        """Datagrams that each worker has received since this life of the data plane began; a single worker, whose page begins
+        with the sum of the lives before, since the node did. The first page is that of the mixer."""
+        while True:
+            life = int(self.record["life"][0])
+            pages = self.record["page"][0, life & 1]
+            own = pages[1 : workers + 1] if workers > 1 else pages[:1]
+            values = tuple(int(page_by_itself(page)[COUNTER_AT["received"]]) for page in own)
+            if int(self.record["life"][0]) == life:
+                return values
+
 
 def at_one_moment(pages: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
     """The sum of `COUNTER_PAGE`s, none of which changed meanwhile; None where that does not happen soon."""

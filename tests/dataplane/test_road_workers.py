@@ -10,6 +10,7 @@ from road_rig import CLIENT_PLACE, UPSTREAM, Rig, only
 from fastmix.control.snapshot import SnapshotKey, publish_snapshot
 from fastmix.packet.verdict import Verdict
 from fastmix.seam.address import pack_address
+from fastmix.seam.counters import CounterPage
 from fastmix.testing import roots_of
 
 N = 80
@@ -94,6 +95,8 @@ def test_threads_take_each_packet_once(workers) -> None:
         assert rig.node.metrics().conservation == 0
         assert time.monotonic() < give_up
     rig.node.plane.stop()
+    counters = CounterPage(rig.node.page.bytes("counters"))
+    assert counters.received_by_worker(workers) == (len(frames),) * workers
     rig.now_ns = time.monotonic_ns()
     drops = rig.drops()
     assert drops == {"drop_link_replay": (workers - 1) * len(frames), "drop_replay": N}
@@ -137,8 +140,11 @@ def test_counters_of_another_number_of_workers_go_on() -> None:
     for worker in range(3):
         push_to(rig, worker, rig.frames(10 + worker))
     rig.step()
+    counters = CounterPage(rig.node.page.bytes("counters"))
+    assert counters.received_by_worker(3) == (10, 11, 12)
     rig.node.ios = rig.node.ios[:1]
     rig.node.take_over()
+    assert counters.received_by_worker(1) == (33,)
     metrics = rig.node.metrics()
     assert (metrics.received, metrics.pooled, metrics.conservation) == (33, 33, 0)
     assert np.count_nonzero(rig.node.page["counters"]["page"]["generation"][0, 0]) == 1

@@ -44,6 +44,9 @@ def test_one_link_from_many_ports(start) -> None:
     assert drops == {"drop_link_replay": 150, "drop_replay": 150}
     assert (metrics.forwarded, metrics.conservation) == (150, 0)
     assert len(check_wire(node)) == 150
+    by_worker = node.ask("status")["received_by_worker"]
+    assert (len(by_worker), sum(by_worker)) == (2, metrics.received)
+    assert min(by_worker) > 0
     assert node.stop() == 0
     for sock in sockets:
         sock.close()
