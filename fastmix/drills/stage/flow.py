@@ -254,6 +254,12 @@ class Flow:
         for name, value in counts.items():
             setattr(self, name, getattr(self, name) + value - before.get(name, 0))
 
+    @property
+    def next_due_ns(self) -> int:
+        """Which packets have been sent: those that were due before that time, and no others."""
+        newest = self.waves[0]
+        return newest.start_ns + int(newest.load.next_burst // newest.copies * newest.interval_ns)
+
     def rest(self) -> None:
         """Sends the rest of the wave of now, and nothing more before `run`; receives for another moment. What was built ahead is
         then stale, so the load begins anew."""

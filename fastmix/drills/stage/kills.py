@@ -74,6 +74,17 @@ def losses(flow: Flow, begin_ns: int, end_ns: int) -> Losses:
     return Losses(len(due), (end_ns - int(due.min())) / 1e9 if len(due) else 0.0)
 
 
+def slowest_s(flow: Flow, begin_ns: int, end_ns: int) -> float:
+    """How slow a node was whose time that was: the longest that a packet took which came out, and how long none had come out at
+    the end. Whatever held up node or generator, or both, is in it."""
+    waves = [wave for wave in flow.waves if wave.end_ns > begin_ns and wave.start_ns < end_ns]
+    due, arrived = (np.concatenate([NOTHING, *column]) for column in ([w.due_ns for w in waves], [w.arrived_ns for w in waves]))
+    here = (due >= begin_ns) & (arrived > 0) & (arrived < end_ns)
+    if not here.any():
+        return (end_ns - begin_ns) / 1e9
+    return (int((arrived - due)[here].max()) + end_ns - int(arrived[here].max())) / 1e9
+
+
 def tags(state_dir: Path) -> dict[str, int]:
     """How many packets each key's replay set remembers, by the name of its file. `CryptoError` where a pair of key and set is
     damaged; one whose key is over is wiped, and left out."""

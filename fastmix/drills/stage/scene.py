@@ -20,6 +20,7 @@ from fastmix.config import MixnodeConfig
 from fastmix.drills.stage.flow import Flow
 from fastmix.drills.stage.packets import PacketMaker
 from fastmix.drills.stage.report import Options, Outcome, Report
+from fastmix.drills.stage.waiting import waiting_at
 from fastmix.errors import BatchTimeout
 from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
@@ -102,7 +103,7 @@ class Stage:
         self.node: NodeUnderTest
         self.packets: PacketMaker
         self._drops_before = self._sink_drops()
-        self._drops_of_killed = 0
+        self._drops_of_killed = self._drops_alive = 0
         self.flows: list[Flow] = []
         self._flows = 0
 
@@ -114,9 +115,11 @@ class Stage:
         for each in self.neighbours.sources:  # that nobody had listened is of before, and must not keep the next packet back
             each.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-    def kill_node(self) -> None:
-        """SIGKILL to all its processes at once."""
-        self._drops_of_killed += self.node.metrics().kernel_drop_events
+    def kill_node(self) -> Metrics:
+        """SIGKILL to all its processes at once; what it said of itself just before."""
+        last = self.node.metrics()
+        self._drops_of_killed += last.kernel_drop_events
+        self._drops_alive = self._drops_of_killed + self._sink_drops() - self._drops_before
         pids = self.node.pids()
         with suppress(ProcessLookupError):
             os.killpg(self.node.process.pid, signal.SIGKILL)
@@ -126,6 +129,11 @@ class Stage:
             time.sleep(0.002)
         assert self.node.process.stdout is not None
         self.node.process.stdout.close()
+        return last
+
+    def waiting(self) -> int:
+        """Datagrams on their way to the node that it has not received, at most."""
+        return waiting_at(self.neighbours.node_address, self.neighbours.geometry.frame_size)
 
     def flow(self, rate: float | None = None, **how: Any) -> Flow:
         """A load, by default that of the drill; `how`: see `Flow`."""
@@ -176,8 +184,9 @@ class Stage:
         return now - self._drops_before
 
     def forgive_drops(self) -> int:
-        """How many events there were: those of a time in which no node was there to receive. They make no run void."""
-        drops = self.kernel_drop_events()
+        """How many events there were since the last kill of the whole node, while none was there to receive. They make no run
+        void."""
+        drops = self.kernel_drop_events() - self._drops_alive
         self._drops_before += drops
         return drops
 
