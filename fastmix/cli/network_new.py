@@ -22,6 +22,8 @@ from fastmix.process.swap import TMPFS, mount_of
 from fastmix.seam.lifeline import keep_unseen
 
 FIRST_PORT = 9000
+ADMITTED_PER_S = 5_000
+"""Packets a second for whose keys' whole life replay sets have room, where all nodes of a network are on one machine."""
 LOCAL = tuple(tuple(f"127.0.0.1:{FIRST_PORT + 2 * layer + at}" for at in range(2)) for layer in range(3))
 
 
@@ -88,7 +90,7 @@ def new(
         mean_delay_ns=mean_ns,
         rotates=slot is not None,
     )
-    write(plan, directory, keys_table(slot, mean_ns), passphrase_file)
+    write(plan, directory, None if slot is None else policy_of(slot, mean_ns), passphrase_file)
     print(f"{directory / 'network.toml'}: {len(plan.network.nodes)} nodes, {clients} clients, {len(plan.network.links)} links")
     for node in plan.network.nodes:
         config = quote(str(directory / f"node-{node.number}.toml"))
@@ -114,16 +116,22 @@ def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
         raise ConfigError(f"{option} {' '.join(texts)}: an address {error}") from None
 
 
-def node_config(plan: NetworkPlan, directory: Path, number: int, keys: str, *, asks: bool) -> str:
-    """The configuration of a node; `keys`: its [keys] table. `asks`: it has to ask for its store's passphrase."""
+def node_config(plan: NetworkPlan, directory: Path, number: int, policy: KeyRotationPolicy | None, *, asks: bool) -> str:
+    """The configuration of a node; `policy`: of its keys, if they rotate. `asks`: it has to ask for its store's passphrase."""
     head = f'number = {number}\nnetwork = "network.toml"\n'
-    if not plan.network.rotates:
+    if policy is None:
         where = f'state_dir = "state-{number}"  # must live as long as the secret\n'
         return f'{head}secret_file = "secrets/node-{number}"\n{where}'
     state_dir = state_in_memory(directory, plan.network.node(number))
     store = store_path(Path(), number)
     identity = f'[identity]\nstore = "{store}"  # asks for the passphrase: see docs/keys.md\n' if asks else identity_table(store)
-    return f'{head}state_dir = "{state_dir}"  # keys and replay sets: a tmpfs, never a disk\n{keys}\n{identity}'
+    where = f'state_dir = "{state_dir}"  # keys and replay sets: a tmpfs, never a disk\n'
+    if len({node.address[0] for node in plan.network.nodes}) == 1:
+        capacity, life = ADMITTED_PER_S * policy.life_ns // 10**9, format_duration(timedelta(microseconds=policy.life_ns // 1000))
+        where += (
+            f"replay_capacity = {capacity}  # {ADMITTED_PER_S:,} packets a second for {life}; alone on a machine: leave it out\n"
+        )
+    return f"{head}{where}{keys_table(policy)}\n{identity}"
 
 
 def state_in_memory(directory: Path, node: Node) -> str:
@@ -133,10 +141,8 @@ def state_in_memory(directory: Path, node: Node) -> str:
     return str(SHARED_MEMORY / f"fastmix-{node.identity.hex()[:16]}")
 
 
-def keys_table(slot: str | None, mean_ns: int) -> str:
-    """The [keys] of a node's configuration; empty without `slot`. `ConfigError` where graces do not fit the slot."""
-    if slot is None:
-        return ""
+def policy_of(slot: str, mean_ns: int) -> KeyRotationPolicy:
+    """What `--slot` and the mean delay say of a node's keys. `ConfigError` where graces do not fit the slot."""
     from fastmix.config import MixingConfig
     from fastmix.control.agreement import HOPS
     from fastmix.keys.slots import SlotTimes
@@ -150,15 +156,21 @@ def keys_table(slot: str | None, mean_ns: int) -> str:
     early = max(min(length / 10, 2 * length - late), timedelta(0))
     interval = max(timedelta(hours=24), length)
     try:
-        KeyRotationPolicy(slot=length, early=early, late=late, interval=interval)
+        return KeyRotationPolicy(slot=length, early=early, late=late, interval=interval)
     except ConfigError as error:
         raise ConfigError(f"--slot {slot}: {error}") from None
-    values = {"slot": length, "early": early, "late": late, "interval": interval}
+
+
+def keys_table(policy: KeyRotationPolicy) -> str:
+    """The [keys] of a node's configuration."""
+    values = {name: getattr(policy, name) for name in ("slot", "early", "late", "interval")}
     return "\n[keys]\n" + "".join(f'{name} = "{format_duration(value)}"\n' for name, value in values.items())
 
 
-def write(plan: NetworkPlan, directory: Path, keys: str = "", passphrase_file: Path | None = None) -> None:
-    """All files, or none; `keys`: the [keys] table of each node. `ConfigError` where the directory cannot be made or the network
+def write(
+    plan: NetworkPlan, directory: Path, policy: KeyRotationPolicy | None = None, passphrase_file: Path | None = None
+) -> None:
+    """All files, or none; `policy`: of the keys, if they rotate. `ConfigError` where the directory cannot be made or the network
     is not a possible one."""
     try:
         directory.mkdir(mode=0o755)
@@ -170,7 +182,7 @@ def write(plan: NetworkPlan, directory: Path, keys: str = "", passphrase_file: P
             with audit_log(store_path(directory, number), identity) as log:
                 log.append(actor(), "keys.init", identity=identity.public.hex(), kept_by="passphrase")
         for node in plan.network.nodes:
-            text = node_config(plan, directory, node.number, keys, asks=passphrase_file is not None)
+            text = node_config(plan, directory, node.number, policy, asks=passphrase_file is not None)
             (directory / f"node-{node.number}.toml").write_text(text)
     except BaseException as error:
         shutil.rmtree(directory)  # no half of a network, and no secrets of one, stay behind

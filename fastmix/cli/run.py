@@ -26,11 +26,11 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     profile
         A profile whose settings lie under those of the configuration: a name of `fastmix tune list`, or a file.
     check
-        Only check the configuration, the network file, the secrets that the node reads, and the size of its replay set; open the
-        identity's store as the node would; show where each setting that is not a default comes from.
+        Only check the configuration, the network file, the secrets that the node reads, and the room for its replay sets; open
+        the identity's store as the node would, and look at its chain of mix keys; show where each setting that is not a default
+        comes from.
     """
     from fastmix.config import MixnodeConfig
-    from fastmix.control.chain import check_chain
     from fastmix.files.toml import toml_text
     from fastmix.process.environment import use_kernels
 
@@ -39,9 +39,12 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     use_kernels(loaded.isa)  # before anything imports them
     check_files(loaded, config)
     if check:
+        from fastmix.control.chain import check_chain
+
         if loaded.identity is not None:
             check_identity(loaded)
             check_chain(loaded)
+        check_room(loaded)
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         rows = [(name, source, toml_text(value)) for name, (value, source) in loaded.settings.items() if source != "default"]
         print_table(rows)
@@ -99,13 +102,25 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
     StaticLinkRoots(network, node.number)
 
 
+def check_room(config: "MixnodeConfig") -> None:
+    """`ResourceExhausted` where replay sets find no room."""
+    from fastmix.network import Network
+    from fastmix.tune.admission import Room, admit
+    from fastmix.tune.capacity import unwraps_per_s
+    from fastmix.tune.host import Host
+
+    network = Network.load(config.network)
+    rate = unwraps_per_s(network.geometry, strict_kx=config.strict_kx)
+    admit(config, network, rate, Room.of(config.state_dir, Host()))
+
+
 def check_fixed(network: "Network", config: "MixnodeConfig", path: Path) -> None:
     """The secret of a key without an end, and the replay set that it has."""
     from fastmix.cli.keys import x25519_public
-    from fastmix.control.fixed_pair import check_fit, fixed_id
+    from fastmix.control.fixed_pair import check_fit
     from fastmix.errors import ConfigError
     from fastmix.files.secret import read_secret
-    from fastmix.seam.pair import pair_path
+    from fastmix.seam.pair import fixed_id, pair_path
 
     assert config.secret_file is not None  # `check_keys`
     public, wanted = x25519_public(read_secret(config.secret_file)), network.node(config.number).sphinx_public
@@ -114,7 +129,8 @@ def check_fixed(network: "Network", config: "MixnodeConfig", path: Path) -> None
             f"{path}: secret_file {config.secret_file} is not that of node {config.number}: its public key is {public.hex()}, "
             f"but {config.network} has {wanted.hex()}: name the right file, or correct sphinx_public"
         )
-    check_fit(pair_path(config.state_dir, fixed_id(public)), config.replay_capacity)
+    if config.replay_capacity is not None:
+        check_fit(pair_path(config.state_dir, fixed_id(public)), config.replay_capacity)
 
 
 def check_identity(config: "MixnodeConfig") -> None:

@@ -31,6 +31,7 @@ from fastmix.files.toml import Key, TomlFile, key_name
 from fastmix.profile import Profile, load_profile
 
 NAP_MOST = timedelta(milliseconds=10)
+REPLAY_CAPACITY = 3_000_000
 TICK_SHARE = 50
 """A tick of the mixer is at most the mean delay over this."""
 
@@ -78,8 +79,9 @@ class MixnodeConfig(Table):
     """Instruction set of the kernels; auto: the fastest of this CPU and build. FASTMIX_ISA in the environment is stronger."""
     pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
-    replay_capacity: int = Field(default=3_000_000, ge=1024, le=1 << 32)
-    """Packets that the replay set remembers; one more is refused. 5,000 a second for ten minutes, by default."""
+    replay_capacity: int | None = Field(default=None, ge=1024, le=1 << 32)
+    """Packets that the replay set of a key remembers; one more is refused. By default what the cores can pass on while the key
+    lives, as measured at the start; of a key without an end 3,000,000."""
     client_rate: int = Field(default=5_000, ge=0, le=1_000_000)
     """Packets a second that one client may send, a second's worth at once; 0: no limit."""
     strict_kx: bool = False
@@ -120,6 +122,7 @@ class MixnodeConfig(Table):
 
     _profile: str = PrivateAttr("")
     _from_profile: frozenset[str] = PrivateAttr(frozenset())
+    _replay_tags: int | None = PrivateAttr(None)
 
     @classmethod
     def load(cls, path: str | Path, profile: str | Path | None = None) -> Self:
@@ -160,6 +163,17 @@ class MixnodeConfig(Table):
             )
             for name, value in values.items()
         }
+
+    @property
+    def replay_tags(self) -> int:
+        """`replay_capacity`, or what was found in its place."""
+        return self._replay_tags or self.replay_capacity or REPLAY_CAPACITY
+
+    def with_replay_tags(self, n: int) -> Self:
+        """The same configuration, of a node whose replay sets take n packets."""
+        found = self.model_copy()
+        found._replay_tags = n
+        return found
 
     @property
     def listen_address(self) -> Address | None:

@@ -103,7 +103,7 @@ class Duties:
         secret = read_secret(config.secret_file)
         check_secret(self.network, config, secret)
         public, marker = self.network.node(config.number).sphinx_public, marker_of(config.secret_file)
-        return SnapshotKey(prepare_fixed_pair(config.state_dir, secret, public, config.replay_capacity, marker))
+        return SnapshotKey(prepare_fixed_pair(config.state_dir, secret, public, config.replay_tags, marker))
 
     def _take_over(self) -> None:
         """The files may have changed since the node has started: only what its memory holds counts. Where counters cannot be

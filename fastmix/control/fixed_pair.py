@@ -5,7 +5,6 @@ been used with. Without that set the key is not used again. A kill -9 of everyth
 packets of the last half minute, which the kernel had not written yet.
 """
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from fastmix.files.private import open_private
 from fastmix.seam.layout import FIXED_SLOT
 from fastmix.seam.pair import (
     ID_SIZE,
-    LINE,
-    LINES_AT,
-    LOAD,
     Pair,
     PairName,
+    capacity_of,
     create_pair,
+    fixed_id,
     known_secret,
     open_pair,
     pair_path,
@@ -31,11 +29,6 @@ REMEDY = (
     "make a new key with `fastmix keys new` and put its public key into the network file of all nodes, "
     "or restore the state_dir together with this file"
 )
-
-
-def fixed_id(public: bytes) -> bytes:
-    """The id of the pair of the key with that public half."""
-    return hashlib.sha256(public).digest()[:ID_SIZE]
 
 
 def fixed_name(public: bytes) -> PairName:
@@ -50,14 +43,9 @@ def marker_of(secret_file: Path) -> Path:
 
 def misfit(path: Path, capacity: int) -> tuple[str, str] | None:
     """Problem and remedy where that file was made for another capacity; None where it fits, or is not to be seen."""
-    try:
-        found = path.stat().st_size
-    except OSError:
+    old = capacity_of(path)
+    if old is None or path.stat().st_size == pair_size(capacity):
         return None
-    if found == pair_size(capacity):
-        return None
-    n_lines = (found - LINES_AT) // (LINE * 4)
-    old = max(int((n_lines - 1) * LINE * LOAD), 0)
     return (
         f"replay_capacity {capacity} does not fit {path}, which was made for {old}",
         f"write replay_capacity = {old} into the node's configuration, which lies over any profile, or give the node a new key",

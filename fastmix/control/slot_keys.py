@@ -95,7 +95,7 @@ class SlotKeyDuty:
                 chain.start_over(first)  # it may be a restored snapshot's; or what chain and pairs count are other slots
             if parted:
                 tell_parting()
-            self.rotation = Rotation(config.state_dir, policy.times, config.replay_capacity, chain)
+            self.rotation = Rotation(config.state_dir, policy.times, config.replay_tags, chain)
             self.rotation.begin(now_ns, fresh=anew or is_new, burn=anew or self.clock.is_unsure)
             known = [] if anew or is_new else chain.starts
             self._noted: set[object] = {*self.rotation.pairs, *(chain_id for _, chain_id in known)}

@@ -67,6 +67,11 @@ class KeyRotationPolicy:
         return SlotTimes(duration_ns(self.slot), duration_ns(self.early), duration_ns(self.late))
 
     @property
+    def life_ns(self) -> int:
+        """The longest time that a key is accepted."""
+        return self.times.slot_ns + self.times.early_ns + self.times.late_ns
+
+    @property
     def horizon(self) -> int:
         """For how many slots a descriptor lists keys."""
         return -(-(duration_ns(self.interval) + duration_ns(self.overlap_period)) // duration_ns(self.slot)) + self.backup_keys

@@ -23,11 +23,11 @@ from fastmix.network import Network
 from fastmix.process.mixing import tick_of
 from fastmix.process.placement import place_threads
 from fastmix.seam.counters import CounterPage
-from fastmix.seam.layout import KEYS_MAX
 from fastmix.seam.lifeline import keep_unseen, set_lifeline, set_timer_slack
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, secret_sections
 from fastmix.seam.pair import open_pair, pair_path, pair_size
+from fastmix.tune.admission import sets_of
 from fastmix.udp.endpoint import UdpEndpoint
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,6 @@ LAST_LOOK_NS = 100_000_000
 """So long at most what still comes is counted after the drain."""
 ALARM_S = 1.0
 """So long after the longest drain an orphan that still lives is ended."""
-SETS_MAX = KEYS_MAX + 1
 TIMER_SLACK_NS = 1_000
 """The usual 50 us would stretch a nap of 200 us by a quarter."""
 
@@ -171,14 +170,9 @@ def tell_memory(plane: DataPlane, setup: NodeSetup, snapshot: Region) -> None:
         "lists %.1f MB, replay sets %.1f MB now (up to %d of %.1f MB, for %d packets each), socket buffers up to %.1f MB",
         config.pool_slots, setup.arena.size / 1e6, sum(io.ring_size for io in plane.ios) / 1e6,
         (snapshot.size + plane.scratch_size) / 1e6, plane.road.private_size / 1e6, plane.keys.size / 1e6,
-        sets_of(setup), pair_size(config.replay_capacity) / 1e6, config.replay_capacity,
+        sets_of(setup.network), pair_size(config.replay_tags) / 1e6, config.replay_tags,
         2 * config.workers * config.receive_buffer / 1e6,
     )  # fmt: skip
-
-
-def sets_of(setup: NodeSetup) -> int:
-    """Replay sets that there may be at a time: of a key without an end, or of the live slots and the one that is made ahead."""
-    return SETS_MAX if setup.network.rotates else 1
 
 
 def carry(plane: DataPlane, setup: NodeSetup) -> None:

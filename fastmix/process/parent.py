@@ -33,7 +33,9 @@ from fastmix.process.swap import check_memory, check_swap
 from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
 from fastmix.seam.memory import Region, arena_sections, create_memory, kept_sections, page_sections, secret_sections, set_mixing
+from fastmix.tune.admission import Room, admit
 from fastmix.tune.capacity import unwraps_per_s
+from fastmix.tune.host import Host
 from fastmix.udp.endpoint import UdpEndpoint, open_endpoint
 
 log = logging.getLogger(__name__)
@@ -98,6 +100,7 @@ class Parent:
         self.network.node(config.number)
         check_cores(config.cores)
         self._prepare_state_dir()
+        self._measure()
         blob = mixing_blob(config.mixing, self.network, config.number)
         host, port = config.listen_address or self.network.node(config.number).address
         self.endpoint = open_endpoint(host, port, workers=config.workers, backend=config.io, receive_buffer=config.receive_buffer)
@@ -114,7 +117,7 @@ class Parent:
             warm_jit()  # may compile for a while
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             self.control.spawn()
-            self._measure()  # while control imports what it needs: the data plane would only wait for it
+            self._tell()
             self.data.spawn()
             while self.data.pid and time.monotonic() < self.give_up_at:
                 self._wait()
@@ -154,14 +157,22 @@ class Parent:
         self.setup = NodeSetup(self.config, self.network, self.endpoint, self.arena, self.page, self.secret_fd, hook)
 
     def _measure(self) -> None:
-        """Notes what one core can do."""
+        """What one core can do, in some 30 ms, and so how many packets are admitted."""
+        self.unwraps_per_s = unwraps_per_s(self.network.geometry, strict_kx=self.config.strict_kx)
+        self.admission = admit(self.config, self.network, self.unwraps_per_s, Room.of(self.config.state_dir, Host()))
+        self.config = self.config.with_replay_tags(self.admission.capacity)
+
+    def _tell(self) -> None:
+        """Notes it, and says it."""
         process, isa = self.page["process"], self.config.isa
         if isa not in ("auto", active().name):
             self._warn(f"isa = {isa} is set, but {active().name} is in use: FASTMIX_ISA is set, or kernels were imported before")
-        process["unwraps_per_s"] = unwraps_per_s(self.network.geometry, strict_kx=self.config.strict_kx)
+        process["unwraps_per_s"] = self.unwraps_per_s
         process["isa"] = active().name.encode()
         log.info("datagrams move by %s", self.endpoint.backend)
-        log.info("%s kernels unwrap %d packets a second and core", active().name, int(process["unwraps_per_s"][0]))
+        log.info("%s kernels unwrap %d packets a second and core", active().name, self.unwraps_per_s)
+        log.info("replay sets: %s", self.admission.text)
+        self._warn(": ".join(self.admission.problem) if self.admission.problem else None)
 
     def _fork_data(self) -> int:
         parent = os.getpid()

@@ -171,6 +171,24 @@ def pair_size(capacity: int) -> int:
     return LINES_AT + line_count(capacity) * LINE * 4
 
 
+def capacity_in(size: int) -> int:
+    """The most tags whose pair takes so many bytes."""
+    return max(int(((size - LINES_AT) // (LINE * 4) - 1) * LINE * LOAD), 0)
+
+
+def capacity_of(path: Path) -> int | None:
+    """The tags that a pair was made for; None where there is no such file."""
+    try:
+        return capacity_in(path.stat().st_size)
+    except OSError:
+        return None
+
+
+def fixed_id(public: bytes) -> bytes:
+    """The id of the pair of a key without an end, with that public half."""
+    return hashlib.sha256(public).digest()[:ID_SIZE]
+
+
 def pair_path(state_dir: Path, pair_id: bytes) -> Path:
     """The file of the pair of that id."""
     return state_dir / f"{PREFIX}{pair_id.hex()}"

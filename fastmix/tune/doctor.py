@@ -1,17 +1,19 @@
 """Looks a machine over: what it is, what it can do, and what slows a node or keeps it from starting, each with a remedy."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isinf
 
 from fastmix.bench._stages import core_ghz
 from fastmix.bench.machine import describe_machine
 from fastmix.config import MixnodeConfig
+from fastmix.errors import ResourceExhausted
 from fastmix.kernels.isa import ISAS, active, supported
 from fastmix.network import Network
-from fastmix.packet.geometry import WAN, Geometry
+from fastmix.packet.geometry import WAN
 from fastmix.profile import Profile
+from fastmix.tune.admission import Room, admit
 from fastmix.tune.apply import apply_command
 from fastmix.tune.capacity import unwraps_per_s
 from fastmix.tune.check import ABSENT_HERE, DIFFERS, UNREADABLE, Finding, check
@@ -22,8 +24,6 @@ from fastmix.udp.backends import REMEDIES, has_backend, max_segments
 
 CAP_NET_ADMIN = 12
 """A process that has it is given any receive buffer."""
-REPLAY_ROW, REPLAY_FILL = 64, 10
-"""Bytes of a line of the replay set, and tags in it when it is as full as it may be."""
 CLOCK_SAMPLES = 5
 SHOWN = (
     "net.core.rmem_max", "net.core.wmem_max", "cpu.governor", "clock.source", "memory.transparent_hugepage", "memory.swap",
@@ -53,8 +53,9 @@ class Report:
 
 def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Report:
     """Takes a moment: the capacity is measured. `config`: also whether this node will do well here."""
-    machine, geometry = machine_of(host), Network.load(config.network).geometry if config else WAN
-    rate = unwraps_per_s(geometry)
+    machine, network = machine_of(host), Network.load(config.network) if config else None
+    geometry = network.geometry if network else WAN
+    rate = unwraps_per_s(geometry, strict_kx=bool(config and config.strict_kx))
     about = describe_machine()
     ghz = max(core_ghz() for _ in range(CLOCK_SAMPLES))
     facts = {
@@ -70,7 +71,9 @@ def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Rep
     }
     bad = [each for each in check(profile, host) if _is_bad(each, host)]
     warnings = [*_of_kernels(), *_of_sockets(config), *(_of_finding(each, apply_command(profile, host)) for each in bad)]
-    warnings += _of_node(config, machine, geometry, host) if config else []
+    if config and network:
+        room = Room.of(config.state_dir, host)
+        warnings += [*_of_node(config, machine, host), *_of_replay_sets(config, network, rate, room, facts)]
     return Report(facts, active().name, round(ghz, 2), rate, tuple(warnings))
 
 
@@ -116,7 +119,7 @@ def _of_sockets(config: MixnodeConfig | None) -> list[Caution]:
     return found
 
 
-def _of_node(config: MixnodeConfig, machine: Machine, geometry: Geometry, host: Host) -> list[Caution]:
+def _of_node(config: MixnodeConfig, machine: Machine, host: Host) -> list[Caution]:
     """What of a configuration does not fit the machine."""
     found = []
     if config.workers > machine.usable_cores:
@@ -129,11 +132,6 @@ def _of_node(config: MixnodeConfig, machine: Machine, geometry: Geometry, host: 
         found.append(Caution(problem, "correct cores, or leave it out"))
     if len(set(config.cores)) < len(config.cores):
         found.append(Caution("cores names a CPU twice: its workers take turns there", "give each worker a CPU of its own"))
-    replay = config.replay_capacity // REPLAY_FILL * REPLAY_ROW
-    need = config.pool_slots * geometry.row_stride + replay
-    if need > machine.memory:
-        remedy = "lower pool_slots or replay_capacity, or give it more memory"
-        found.append(Caution(f"pool and replay set take {need >> 20} MB of the {machine.memory >> 20} MB that are free", remedy))
     most = int(_read("net.core.rmem_max", host)) if _read("net.core.rmem_max", host).isdigit() else config.receive_buffer
     if config.receive_buffer > most and not _may(CAP_NET_ADMIN, host):
         by_hand = (
@@ -142,6 +140,23 @@ def _of_node(config: MixnodeConfig, machine: Machine, geometry: Geometry, host: 
         remedy = f"{by_hand}; or grant the node CAP_NET_ADMIN"
         found.append(Caution(f"receive_buffer is {config.receive_buffer}, but the kernel gives {most} bytes at most", remedy))
     return found
+
+
+def _of_replay_sets(config: MixnodeConfig, network: Network, rate: int, room: Room, facts: dict[str, str]) -> Iterator[Caution]:
+    """What they admit, among the facts; and where there is no room for them, and the pool."""
+    try:
+        admission = admit(config, network, rate, room)
+    except ResourceExhausted as error:
+        problem, _, remedy = str(error).rpartition(": ")
+        yield Caution(f"{problem}, so the node does not start", remedy)
+        return
+    facts["replay sets"] = admission.text
+    need = config.pool_slots * network.geometry.row_stride + admission.size
+    if need > (memory := room.in_memory + room.taken):
+        remedy = "lower pool_slots or replay_capacity, or give it more memory"
+        yield Caution(f"pool and replay sets take {need >> 20} MB of the {memory >> 20} MB that are free", remedy)
+    elif admission.problem:
+        yield Caution(*admission.problem)
 
 
 def _may(capability: int, host: Host) -> bool:

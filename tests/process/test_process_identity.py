@@ -15,6 +15,7 @@ from process_memory import places_of
 from real_node import ROOT, children, until
 from run_rotating import CommandNode
 
+from fastmix.control.ask import ask
 from fastmix.descriptor import read_descriptor
 from fastmix.errors import FastmixError
 from fastmix.files.temporary import FleetingDirectory
@@ -250,3 +251,16 @@ def test_interrupted_while_it_asks(node: CommandNode) -> None:
         assert node.process.wait(30) in (0, 130)
         assert echoes(screen)
     assert not node.descriptor.exists()
+
+
+def test_replay_sets_for_what_the_cores_can_do(node: CommandNode) -> None:
+    """Without `replay_capacity` they are measured at the start, and the start says so."""
+    text = node.config.read_text()
+    node.config.write_text(text.replace("replay_capacity = 2000\n", ""))
+    node.checked()
+    node.start()
+    told = until(lambda: ask(node.state_dir, "status"))
+    (capacity,) = {each["capacity"] for each in told["replay_sets"]}
+    life_s = 2 + 0.5 + 2
+    assert capacity == pytest.approx(0.8 * told["unwraps_per_s"] * life_s, rel=0.01)
+    assert f"a second over a key's life of {int(1000 * life_s)}ms" in node.log.read_text()

@@ -22,7 +22,7 @@ def report(host: Host, folder: Path, **settings: Any) -> Report:
 def test_warnings_have_remedies(tmp_path: Path) -> None:
     found = report(make_host(tmp_path / "root"), tmp_path, replay_capacity=100_000_000)
     told = {each.problem.partition(":")[0]: each.remedy for each in found.warnings}
-    assert told["pool and replay set take 630 MB of the 572 MB that are free"].startswith("lower pool_slots")
+    assert told["pool and replay sets take 630 MB of the 572 MB that are free"].startswith("lower pool_slots")
     assert "grant the node CAP_NET_ADMIN" in told["receive_buffer is 8388608, but the kernel gives 212992 bytes at most"]
     assert told["net.core.rmem_max is 212992, wanted at least 8388608"] == "as root: fastmix tune apply single-thread"
     assert told["memory.swap is 1024 KiB, wanted none"].startswith("swapoff -a")
