@@ -80,7 +80,7 @@ class MixnodeConfig(Table):
     pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
     replay_capacity: int | None = Field(default=None, ge=1024, le=1 << 32)
-    """Packets that the replay set of a key remembers; one more is refused. By default what the cores can pass on while the key
+    """Packets that the replay set of a key remembers; one more is refused. By default what the cores can unwrap while the key
     lives, as measured at the start; of a key without an end 3,000,000."""
     client_rate: int = Field(default=5_000, ge=0, le=1_000_000)
     """Packets a second that one client may send, a second's worth at once; 0: no limit."""

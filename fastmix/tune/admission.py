@@ -1,6 +1,7 @@
-"""How many packets a key's replay set takes: all that the cores can pass on while the key lives, if there is room for it.
+"""How many packets a key's replay set takes: all that the cores can unwrap while the key lives, if there is room for it.
 
-A full set refuses packets, so its size is what the node admits: a rate over the life of a key.
+A full set refuses packets, so its size is what the node admits: a rate over the life of a key. A node passes on 63 to 73 % of the
+unwraps that its cores can do, so nobody can fill such a set, even if it was measured while the machine was busy.
 """
 
 import os
@@ -18,8 +19,6 @@ from fastmix.seam.pair import capacity_in, capacity_of, fixed_id, pair_files, pa
 from fastmix.tune.facts import machine_of
 from fastmix.tune.host import Host
 
-NODE_SHARE = 0.8
-"""Of the unwraps that a core can do a node passes 63 to 73 % on; this is more, so that replay sets are large enough."""
 ROOM_SHARE = 2
 """Sets whose size nobody has named take this part of the free memory at most, one half: the rest is for all else."""
 LEAST = 1024
@@ -44,7 +43,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`sets`: so many may be there at a time, of `capacity` packets each. `wanted`: what the cores could pass on in the `life_s`
+    """`sets`: so many may be there at a time, of `capacity` packets each. `wanted`: what the cores could unwrap in the `life_s`
     of a key (0: it has no end). `is_set`: by the configuration. `memory`: bytes that sets may take now."""
 
     sets: int
@@ -66,7 +65,7 @@ class Admission:
         if not self.life_s:
             return f"{sets}, of a key without an end"
         life = format_duration(timedelta(seconds=self.life_s))
-        can = f"; the cores could pass on {self._rate(self.wanted):,}" if self.capacity < self.wanted else ""
+        can = f"; the cores could unwrap {self._rate(self.wanted):,}" if self.capacity < self.wanted else ""
         return f"{sets}: {self._rate(self.capacity):,} a second over a key's life of {life}{can}"
 
     @property
@@ -79,7 +78,7 @@ class Admission:
             return None
         rate = f"{self._rate(self.capacity):,} packets a second over a key's life, of {self._rate(self.wanted):,} that the cores"
         remedy = "give the node and its state_dir more memory, make slots shorter, or set replay_capacity to what it is to admit"
-        return f"{free}: they take {rate} could pass on, and more are refused", remedy
+        return f"{free}: they take {rate} could unwrap, and more are refused", remedy
 
     def _rate(self, capacity: int) -> int:
         return round(capacity / self.life_s)
@@ -97,7 +96,7 @@ def admit(config: MixnodeConfig, network: Network, unwraps_per_s: int, room: Roo
         found = Admission(sets, capacity, capacity, 0.0, said is not None, memory)
     else:
         life_s = config.keys.policy.life_ns / 1e9
-        wanted = int(NODE_SHARE * unwraps_per_s * config.workers * life_s)
+        wanted = int(unwraps_per_s * config.workers * life_s)
         most = capacity_in(memory // ROOM_SHARE // sets)
         found = Admission(sets, said or max(min(wanted, most), LEAST), wanted, life_s, said is not None, memory)
     if found.size > on_disk:

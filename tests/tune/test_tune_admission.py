@@ -32,11 +32,11 @@ def admission(folder: Path, room: Room = PLENTY, *, rotates: bool = True, **sett
 
 
 @pytest.mark.parametrize("workers", [1, 2, 16])
-def test_all_that_the_cores_can_pass_on(tmp_path: Path, workers: int) -> None:
+def test_all_that_the_cores_can_unwrap(tmp_path: Path, workers: int) -> None:
     found = admission(tmp_path, workers=workers)
-    assert (found.sets, found.capacity) == (4, workers * 80_000 * LIFE_S)
+    assert (found.sets, found.capacity) == (4, workers * 100_000 * LIFE_S)
     assert found.problem is None
-    assert found.text.endswith(f": {workers * 80_000:,} a second over a key's life of 13min")
+    assert found.text.endswith(f": {workers * 100_000:,} a second over a key's life of 13min")
 
 
 def test_less_where_there_is_less_memory(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_less_where_there_is_less_memory(tmp_path: Path) -> None:
         assert 0.99 * (1 << 29) < found.size <= 1 << 29
         problem, remedy = found.problem or ("", "")
         assert problem.startswith("1024 MB of memory are free for replay sets: they take 26,8"), problem
-        assert "of 80,000 that the cores could pass on" in problem
+        assert "of 100,000 that the cores could unwrap" in problem
         assert "replay_capacity" in remedy
 
 
@@ -54,7 +54,7 @@ def test_what_the_configuration_says(tmp_path: Path) -> None:
     """Fewer are an admission cap, which is told and nothing to warn of; more than memory are warned of."""
     found = admission(tmp_path / "fewer", replay_capacity=7_800_000)
     assert (found.capacity, found.problem) == (7_800_000, None)
-    assert found.text.endswith("10,000 a second over a key's life of 13min; the cores could pass on 80,000")
+    assert found.text.endswith("10,000 a second over a key's life of 13min; the cores could unwrap 100,000")
     found = admission(tmp_path / "more", Room(1 << 40, 1 << 28), replay_capacity=78_000_000)
     assert found.problem == (
         "256 MB of memory are free for replay sets, which may come to 1904 MB",
