@@ -11,6 +11,7 @@ from places import config_of, written_plan
 from real_node import children, is_control
 
 from fastmix.errors import ConfigError
+from fastmix.files.private import lock
 from fastmix.node import Mixnode
 from fastmix.process import jit, swap
 from fastmix.process.mixing import upstreams_of
@@ -45,7 +46,45 @@ def test_the_compiling_lock_is_the_users(tmp_path: Path, monkeypatch, writable) 
     monkeypatch.setattr(jit.warming, "warm", lambda: warmed.append(1))
     jit.warm_jit()
     assert warmed == [1]
-    assert (place / jit.LOCK).exists() == writable
+    assert (place / jit.lock_name()).is_file() == writable
+
+
+def test_who_waits_for_another_ones_compiling(tmp_path: Path, monkeypatch) -> None:
+    """Only who would compile the same: not one whose kernels are in the cache, nor another installation."""
+    waited = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(jit.warming, "warm", lambda: None)
+    monkeypatch.setattr(jit, "lock", lambda fd, wait_s: waited.append(jit.lock_name()))
+    jit.warm_jit()
+    jit.warm_jit()
+    assert waited == [jit.lock_name()], "once: then it is noted"
+    monkeypatch.setattr(jit.numba, "__version__", "0.0")
+    jit.warm_jit()
+    jit.warm_jit()
+    assert len(waited) == 2, "compiled by another Numba"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "elsewhere"))
+    jit.warm_jit()
+    assert len(set(waited)) == 2
+
+
+def test_who_has_waited_only_loads(tmp_path: Path, monkeypatch) -> None:
+    """Without the lock, which the next one then has at once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / jit.lock_name()
+
+    def other_compiles(fd: int, _wait_s: float) -> None:
+        path.write_bytes(jit.sources())
+        assert lock(fd)
+
+    def is_free() -> None:
+        fd = os.open(path, os.O_RDWR)
+        assert lock(fd)
+        os.close(fd)
+
+    monkeypatch.setattr(jit, "lock", other_compiles)
+    monkeypatch.setattr(jit.warming, "warm", is_free)
+    jit.warm_jit()
+    assert path.read_bytes() == jit.sources()
 
 
 async def test_metrics_of_a_control_that_stands_still(tmp_path: Path) -> None:
