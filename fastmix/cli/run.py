@@ -40,10 +40,11 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     check_files(loaded, config)
     if check:
         from fastmix.control.chain import check_chain
+        from fastmix.network import Network
 
         if loaded.identity is not None:
             check_identity(loaded)
-            check_chain(loaded)
+            check_chain(loaded, Network.load(loaded.network).node(loaded.number).identity)
         check_room(loaded)
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         rows = [(name, source, toml_text(value)) for name, (value, source) in loaded.settings.items() if source != "default"]

@@ -88,7 +88,7 @@ class SlotKeyDuty:
         self.clock = KeyClock.begun(config, self.clocks, goes_on=goes_on)
         now_ns, parted = self.clock.now_ns(), self.clock.has_parted
         first = policy.times.live(now_ns)[0]
-        chain, is_new = open_chain(config, first)
+        chain, is_new = open_chain(config, node.identity, first)
         try:
             told = None if is_new else last_descriptor(self.descriptor_path, config.number, node.identity)
             if anew := parted or (told is not None and told.times != policy.times):

@@ -5,6 +5,7 @@ what they carry, so that a listener on the chip's bus learns nothing; one that a
 the chip gives back passes through `bytes` of tpm2-pytss, which cannot be locked.
 """
 
+import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,8 @@ PRIMARY = "ecc256:aes128cfb"
 """Template of the storage primary; the owner hierarchy makes the same key of it each time."""
 SIZES = struct.Struct("<IHH")
 """Of a sealed blob: PCRs as bits, sizes of the private and the public part."""
-NV_INDEX = 0x01800F57
-"""Of the chain's wrapping keys, in the range that owners may use freely; the next one is used, too."""
+NV_FIRST, NV_END = 0x01800000, 0x01C00000
+"""NV indices that owners may use freely."""
 ALTERED = "the TPM's part is damaged: the file was altered; restore it with `fastmix keys import`"
 
 
@@ -75,6 +76,12 @@ class TpmWrapping:
         return chip_problem(self._tcti)
 
 
+def nv_index(identity: bytes) -> int:
+    """The first of the two NV indices of a node's chain, by its identity's public key: an even one of the two million that are an
+    owner's, so that nodes of whatever networks share a chip."""
+    return NV_FIRST + 2 * (int.from_bytes(hashlib.sha256(identity).digest()[:8], "big") % ((NV_END - NV_FIRST) // 2))
+
+
 class NvPlaces:
     """The two places of a chain's wrapping keys (`chainfile.KeyPlaces`) in two NV indices of a TPM: a write overwrites for good.
 
@@ -82,9 +89,9 @@ class NvPlaces:
     100,000 writes in its life, which is two years of ten-minute slots.
     """
 
-    def __init__(self, index: int = NV_INDEX, pcrs: Sequence[int] = PCRS, tcti: str = DEVICE) -> None:
-        """`index` and the next one are used; they are 0x01800000 to 0x01BFFFFF, other ones for each node of a machine."""
-        if not 0x01800000 <= index < 0x01BFFFFF:
+    def __init__(self, index: int, pcrs: Sequence[int] = PCRS, tcti: str = DEVICE) -> None:
+        """`index` and the next one are used: see `nv_index`."""
+        if not NV_FIRST <= index < NV_END - 1:
             raise KeyStoreError(f"NV index {index:#010x} is not an owner's: use one of 0x01800000 to 0x01bffffe")
         self._index, self._pcrs, self._tcti = index, pcr_bits(pcrs), tcti
 

@@ -18,11 +18,12 @@ from fastmix.keys.chainfile import ChainFile
 from fastmix.keys.hierarchy import Identity
 from fastmix.keys.pkcs11 import Pkcs11Wrapping
 from fastmix.keys.store import create_store, open_store
-from fastmix.keys.tpm import NvPlaces, TpmWrapping, chip, library
+from fastmix.keys.tpm import NvPlaces, TpmWrapping, chip, library, nv_index
 from fastmix.keys.wrapping import Wrapping
 
 pytestmark = pytest.mark.tokens
 OTHER_TOKEN = "another"
+INDEX = nv_index(b"identity")
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_pcrs_that_are_none(pcrs: tuple[int, ...]) -> None:
 
 
 def test_nv_places_forget_the_key_before(tpm: str, secret: LockedBytes) -> None:
-    places = NvPlaces(pcrs=(16,), tcti=tpm)
+    places = NvPlaces(INDEX, pcrs=(16,), tcti=tpm)
     with LockedBytes(32).fill_random() as newer, LockedBytes(32) as found:
         places.write(0, secret)
         places.write(1, newer)
@@ -190,11 +191,19 @@ def test_nv_places_forget_the_key_before(tpm: str, secret: LockedBytes) -> None:
         assert found.view == secret.view
         places.remove()
         places.remove()
-        with pytest.raises(KeyStoreError, match="NV index 0x01800f57 is not there"):
+        with pytest.raises(KeyStoreError, match=f"NV index {INDEX:#010x} is not there"):
             places.read(0, found)
     assert places.problem() is None
     with pytest.raises(KeyStoreError, match="is not an owner's"):
         NvPlaces(0x01000000)
+
+
+def test_each_identity_has_nv_indices_of_its_own() -> None:
+    """Two for each, which `NvPlaces` takes."""
+    found = {nv_index(bytes([i]) * 32) for i in range(200)}
+    assert len(found) == 200
+    assert not any(index % 2 for index in found)
+    assert all(NvPlaces(index).problem for index in found)
 
 
 def test_a_chain_of_mix_keys_under_a_tpm(tmp_path: Path) -> None:
@@ -202,31 +211,31 @@ def test_a_chain_of_mix_keys_under_a_tpm(tmp_path: Path) -> None:
     path = tmp_path / "mix-keys.chain"
     with LockedBytes(32) as taken:
         with software_tpm(tmp_path / "tpm") as tcti:
-            file = ChainFile.create(path, 1000, NvPlaces(tcti=tcti))
+            file = ChainFile.create(path, 1000, NvPlaces(INDEX, tcti=tcti))
             old = path.read_bytes()
             publics = file.publics(2)
             file.take(taken)
-            again = ChainFile.open(path, NvPlaces(tcti=tcti))
+            again = ChainFile.open(path, NvPlaces(INDEX, tcti=tcti))
             assert again is not None
             assert (again.slot, again.id) == (1001, file.id)
             assert (again.publics(1)[0] == publics[1]).all()
             newer = path.read_bytes()
             path.write_bytes(old)
             with pytest.raises(KeyStoreError, match="older than its wrapping key"):
-                ChainFile.open(path, NvPlaces(tcti=tcti))
+                ChainFile.open(path, NvPlaces(INDEX, tcti=tcti))
             path.write_bytes(newer)
         with pytest.raises(KeyStoreError, match="is not there"):
             again.take(taken)
         assert (again.slot, path.read_bytes()) == (1001, newer)
         with software_tpm(tmp_path / "tpm") as tcti:
-            third = ChainFile.open(path, NvPlaces(tcti=tcti))
+            third = ChainFile.open(path, NvPlaces(INDEX, tcti=tcti))
             assert third is not None
             third.take(taken)
             third.start_over(2000)
             assert third.slot == 2000
             path.write_bytes(newer)
             with pytest.raises(KeyStoreError, match="older than its wrapping key"):
-                ChainFile.open(path, NvPlaces(tcti=tcti))
+                ChainFile.open(path, NvPlaces(INDEX, tcti=tcti))
 
 
 def test_a_store_under_each(tmp_path: Path, token: Path, tpm: str) -> None:
