@@ -12,6 +12,7 @@ from datetime import timedelta
 import numpy as np
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.access import Peer
 from fastmix.control.agreement import check_secret
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch, replay_issues
@@ -74,12 +75,13 @@ class Duties:
         self.counters = CounterPage(self.page.bytes("counters"))
         self.load = Load()
         self.watch = HealthWatch()
-        self.reservations_fail = False
+        self.reservations_fail = self.is_ending = False
         self.rotation_problem = ""
 
     def begin(self) -> None:
         """The first control of a node publishes; a later one takes over what is published, and reads no secret again."""
         if self.secret["snapshot"]["generation"][0]:
+            self.records.note("control.start", pid=os.getpid())
             self._take_over()
         else:
             self._publish()
@@ -95,6 +97,8 @@ class Duties:
         keys = [self._fixed_key()] if self.slot_keys is None else self.slot_keys.begin()
         self._reserve(self.reservations)
         slots, rate = self.config.pool_slots, self.config.client_rate
+        user = Peer(os.getuid(), frozenset(), os.getpid()).name
+        self.records.note_now("node.start", user=user, pid=os.getppid(), control_pid=os.getpid())
         publish_snapshot(self.secret, self.network, keys, roots, slots, client_rate=rate)
 
     def _fixed_key(self) -> SnapshotKey:
@@ -176,6 +180,8 @@ class Duties:
     def settle(self) -> None:
         """The data plane has ended for good: the next start goes on at the very next counters. What cannot be written begins at
         the next block."""
+        self._note_stop()
+        self.records.note("node.stop", outcome="done", drained=bool(self.page["process"]["drained"][0]))
         for at, root_id in enumerate(self.root_ids if self.reservations else ()):
             try:
                 assert self.reservations is not None
@@ -197,6 +203,7 @@ class Duties:
         except FastmixError as error:  # there is a block left, or more: the disk may recover until it is used up
             self._complain(error)
         self._rotate()
+        self._note_stop()
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
         counters = self.counters.read()
@@ -210,6 +217,12 @@ class Duties:
                 wrong, self.network.geometry.name,
             )  # fmt: skip
             self.logged_at, self.logged_count = time.monotonic(), wrong
+
+    def _note_stop(self) -> None:
+        """Once, whoever has told the node to end."""
+        if not self.is_ending and (word := int(self.page["command"]["drain"][0])):
+            self.is_ending = True
+            self.records.note("node.stop", outcome="begun", drains=word == 1)
 
     def _rotate(self) -> None:
         if self.slot_keys is None:

@@ -1,7 +1,7 @@
 """What is done to a node, and by whom, into its audit log: without standing in the way of what control does ten times a second.
 
 What someone asks for is recorded before it is done (`begun`) and after it (`done`, `failed`); what is refused once a minute at
-most for each user and question, with how often; what the node does to its keys by itself in one record, when the disk takes it.
+most for each user and question, with how often; what the node does by itself in one record, when the disk takes it.
 An outcome that the disk refuses waits for it too: who has asked is told what came of the act, never that it has failed because
 the log has.
 """
@@ -78,6 +78,14 @@ class Records:
         """What the node has done by itself. Writes nothing yet: `flush`."""
         self._wait(self._node, action, fields)
 
+    def note_now(self, action: str, **fields: object) -> None:
+        """As `note`, written before it returns where the disk takes it: for a start, when there is nothing to hold up yet."""
+        try:
+            self._audit.append(self._node, action, **fields)
+        except KeyStoreError as error:
+            self._refuse(error)
+            self._wait(self._node, action, fields)
+
     def flush(self) -> None:
         """Begins to write what waits, in a thread."""
         if self._waiting and (self._writing is None or self._writing.done()):
@@ -110,14 +118,17 @@ class Records:
                 self._lost += lost
                 return
 
+    def _refuse(self, error: KeyStoreError) -> None:
+        if self._refusal != str(error):
+            log.error("%s", error)
+        self._refusal = str(error)
+
     async def _append(self, actor: str, action: str, fields: dict[str, Any], *, needed: bool = False) -> bool:
         """Whether it was written."""
         try:
             await asyncio.to_thread(self._audit.append, actor, action, **fields)
         except KeyStoreError as error:
-            if self._refusal != str(error):
-                log.error("%s", error)
-            self._refusal = str(error)
+            self._refuse(error)
             if needed:
                 raise
             return False

@@ -149,9 +149,20 @@ class AuditLog:
             )
         if len(data) != size:
             os.ftruncate(fd, len(data))
+        if data:
+            self._mend_head(head)
         if before and not data:
             self._lost = before
         self._end, self._head, self._seen = len(data), head, _identity(fd)
+
+    def _mend_head(self, head: Head) -> None:
+        """A crash between a line and its head has left that one behind: before another line, so that it is never two behind."""
+        line = _head_line(head, self._key)
+        try:
+            if _read_head(self.path) != line:
+                write_durably(head_path(self.path), line)
+        except OSError as error:
+            raise KeyStoreError(f"{self.path}: cannot be written, nothing was recorded: {error.strerror}; make room") from None
 
     def _write(self, fd: int, line: bytes, head: Head) -> None:
         """Line, then head; after an error the log ends where it ended."""

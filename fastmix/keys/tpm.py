@@ -26,6 +26,9 @@ SIZES = struct.Struct("<IHH")
 """Of a sealed blob: PCRs as bits, sizes of the private and the public part."""
 NV_FIRST, NV_END = 0x01800000, 0x01C00000
 """NV indices that owners may use freely."""
+RESTORE = "restore with `fastmix keys import`"
+CHAIN_ANEW = "move the chain away (mix-keys.chain-N beside the store), and the next start begins a new one"
+"""The remedy where the NV indices of a chain's wrapping keys are of no use: it has no backup, and no file (.wrap) beside it."""
 ALTERED = "the TPM's part is damaged: the file was altered; restore it with `fastmix keys import`"
 
 
@@ -98,18 +101,16 @@ class NvPlaces:
     def read(self, place: int, into: LockedBytes) -> None:
         """The key of a place; `KeyStoreError` where there is none, or PCRs differ."""
         index = self._index + place
-        with chip(self._tcti) as esys, primary(esys) as parent:
+        with chip(self._tcti, CHAIN_ANEW) as esys, primary(esys) as parent:
             handle = self._find(esys, index)
             if handle is None:
-                raise KeyStoreError(
-                    f"NV index {index:#010x} is not there: the TPM was cleared, or is another; move the chain away"
-                )
+                raise KeyStoreError(f"NV index {index:#010x} is not there: the TPM was cleared, or is another; {CHAIN_ANEW}")
             with policy(esys, parent, self._pcrs) as opened, locked(esys.nv_read(handle, KEY_SIZE, session1=opened)) as key:
                 into.view[:] = key.view
 
     def write(self, place: int, key: LockedBytes) -> None:
         """Overwrites a place. An index that is missing, or closed by other PCRs, is made anew; the key in it is gone, too."""
-        with chip(self._tcti) as esys, primary(esys) as parent:
+        with chip(self._tcti, CHAIN_ANEW) as esys, primary(esys) as parent:
             handle = self._open_index(esys, self._index + place)
             with policy(esys, parent, self._pcrs, library().TPMA_SESSION.DECRYPT) as opened:
                 esys.nv_write(handle, bytes(key.view), session1=opened)
@@ -174,8 +175,9 @@ def selection(bits: int) -> str:
 
 
 @contextmanager
-def chip(tcti: str) -> Iterator[Any]:
-    """A connection to the chip (an `ESAPI`); every error of it becomes a `KeyStoreError`."""
+def chip(tcti: str, instead: str = RESTORE) -> Iterator[Any]:
+    """A connection to the chip (an `ESAPI`); every error of it becomes a `KeyStoreError`. `instead`: what to do where the PCRs
+    are not to be as before."""
     tpm = library()
     try:
         esys = tpm.ESAPI(tcti)
@@ -187,8 +189,7 @@ def chip(tcti: str) -> Iterator[Any]:
     except tpm.TSS2_Exception as error:
         if error.error == tpm.TPM2_RC.POLICY_FAIL:
             raise KeyStoreError(
-                f"TPM {tcti}: the PCRs have other values than when the key was sealed: boot as before, "
-                "or restore with `fastmix keys import`"
+                f"TPM {tcti}: the PCRs have other values than when the key was sealed: boot as before, or {instead}"
             ) from None
         raise KeyStoreError(
             f"TPM {tcti}: refused: {error}; check that it is the chip that the file was made with, and was not cleared"

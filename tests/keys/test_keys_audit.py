@@ -155,6 +155,29 @@ def test_a_crash_at_each_byte_of_a_record_is_no_finding(path: Path, key: LockedB
         assert len(lines_of(path)) == N + (2 if end == len(whole) else 1)
 
 
+@pytest.mark.parametrize("n", [0, 1, N])
+def test_crashes_in_a_row_between_a_line_and_its_head(tmp_path: Path, key: LockedBytes, n: int) -> None:
+    """Each writer ends so: whenever that is, the head is one behind at most."""
+    path, heads = tmp_path / "log", []
+
+    def passed() -> int:
+        """Called when a record is about to be written."""
+        heads.append(head_path(path).read_bytes() if head_path(path).exists() else None)
+        return 10**18
+
+    for _ in range(n):
+        AuditLog(path, key).append("ann", "x")
+    for _ in range(3):
+        AuditLog(path, key, unix_ns=passed).append("ann", "x")
+        head_path(path).unlink()
+        if heads[-1] is not None:
+            head_path(path).write_bytes(heads[-1])
+            head_path(path).chmod(0o600)
+        assert findings(path, key) == []
+    AuditLog(path, key).append("ann", "x")
+    assert examine(path, key)[1].n == n + 4
+
+
 def test_a_crash_before_the_first_head(tmp_path: Path, key: LockedBytes) -> None:
     path = tmp_path / "log"
     AuditLog(path, key).append("ann", "first")
