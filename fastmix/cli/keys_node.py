@@ -127,7 +127,7 @@ def tell_clock(found: dict[str, int]) -> bool:
     if found["parted_ns"]:
         way = "ahead of" if found["parted_ns"] > 0 else "behind"
         print(f"the wall clock is {abs(found['parted_ns']) / 1e9:.0f} s {way} the time that keys go by: if it is right,")
-        print("fastmix keys clock --confirm")
+        print("fastmix keys clock NODE --confirm")
     if found["held_ns"]:
         print(f"the time that keys go by stands for {found['held_ns'] / 1e9:.0f} s, for the wall clock was set back")
     return bool(found["parted_ns"] or found["held_ns"])

@@ -8,6 +8,7 @@ the log has.
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from fastmix.keys.audit import AuditLog
 
 log = logging.getLogger(__name__)
 REFUSED_S = 60.0
+NOW_S = 2.0
+"""So long a start waits for its record."""
 ACTS_SHOWN = 3
 REFUSED_MAX = 256
 """So many users and questions are told apart; what others ask is one."""
@@ -79,12 +82,20 @@ class Records:
         self._wait(self._node, action, fields)
 
     def note_now(self, action: str, **fields: object) -> None:
-        """As `note`, written before it returns where the disk takes it: for a start, when there is nothing to hold up yet."""
-        try:
-            self._audit.append(self._node, action, **fields)
-        except KeyStoreError as error:
-            self._refuse(error)
-            self._wait(self._node, action, fields)
+        """As `note`, written before it returns where the disk takes it soon: for a start."""
+
+        def write() -> None:
+            try:
+                self._audit.append(self._node, action, **fields)
+            except KeyStoreError as error:
+                self._refuse(error)
+                self._wait(self._node, action, fields)
+
+        writing = threading.Thread(target=write, name="audit", daemon=True)
+        writing.start()
+        writing.join(NOW_S)
+        if writing.is_alive():  # it goes on
+            self._refuse(KeyStoreError(f"{self._audit.path}: cannot be written yet: look who has locked it (lslocks)"))
 
     def flush(self) -> None:
         """Begins to write what waits, in a thread."""

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 ADOPTED_WAIT_S, ADOPTED_LOOK_S = 5.0, 0.005
 """So long a data plane may take to let go of keys that burn; then their files are wiped all the same."""
 MOVED_NS = 1_000_000_000
+PARTED = "the wall clock has parted from boot time"
 AGAIN_NS = 2_000_000_000
 """So long after something could not be had it is tried again."""
 
@@ -95,6 +96,7 @@ class SlotKeyDuty:
                 chain.start_over(first)  # it may be a restored snapshot's; or what chain and pairs count are other slots
             if parted:
                 tell_parting()
+                self.note("keys.burnt", why=PARTED)
             self.rotation = Rotation(config.state_dir, policy.times, config.replay_tags, chain)
             self.rotation.begin(now_ns, fresh=anew or is_new, burn=anew or self.clock.is_unsure)
             known = [] if anew or is_new else chain.starts
@@ -129,6 +131,7 @@ class SlotKeyDuty:
         if self._burnt != self.clock.partings:
             self._burnt, self._anew = self.clock.partings, True
             tell_parting()
+            self.note("keys.burnt", why=PARTED, ahead_s=round(self.clock.parted_ns / 1e9))
             self.rotation.burn()
         boot_ns = self.clock.boot_ns
         if self._anew and boot_ns >= self._anew_from_ns:

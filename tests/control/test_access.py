@@ -1,6 +1,7 @@
 """Roles: who the kernel says connected, what its user and groups may do, what refusals say; and the record of it all."""
 
 import asyncio
+import fcntl
 import grp
 import json
 import os
@@ -10,6 +11,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from real_node import until
 
 from fastmix.config.access import OVERFLOW_UID, AccessConfig
 from fastmix.control.access import Access, Actor, Peer, Role, peer_of
@@ -193,6 +195,24 @@ async def test_an_outcome_on_a_disk_that_is_full(log) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     await records.settle()
     assert [line[2] for line in found(audit)] == ["begun", "done"]
+    assert verify(audit.path, key) == []
+
+
+async def test_a_start_does_not_wait_for_a_log_that_is_locked(log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody looks at it, and has stopped there. The record is written when that is over, and health says so meanwhile."""
+    monkeypatch.setattr("fastmix.control.records.NOW_S", 0.05)
+    audit, key = log
+    audit.append("a", "x")
+    records = Records(audit, "node a")
+    with audit.path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        records.note_now("node.start", pid=7)
+        assert "look who has locked it" in records.problem
+    records.note("keys.slot", slot=1)
+    await records.settle()
+    await asyncio.to_thread(until, lambda: len(found(audit)) == 3)
+    assert sorted(line[1] for line in found(audit)) == ["keys.slot", "node.start", "x"]
+    assert not records.problem
     assert verify(audit.path, key) == []
 
 

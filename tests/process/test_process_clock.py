@@ -19,6 +19,8 @@ import pytest
 from real_node import ROOT, until
 from run_rotating import CommandNode
 
+from fastmix.keys.audit import log_path
+
 S = 1_000_000_000
 SLOT_NS = 2 * S
 SOURCE = Path(__file__).parent.parent / "support" / "moved_clock.c"
@@ -100,7 +102,8 @@ def test_a_jump_ahead_burns_waits_and_is_confirmed(node: MovedNode) -> None:
     assert node.keys("clock", str(node.config), "--confirm") == "keys go by the wall clock\n"
     until(lambda: max(node.live(), default=0) >= node.slot() - 2)
     assert "clock" not in node.issues()
-    acts = [json.loads(line) for line in node.store.with_name(f"{node.store.name}.audit").read_text().splitlines()]
+    acts = [json.loads(line) for line in log_path(node.store).read_text().splitlines()]
+    assert [act["ahead_s"] for act in acts if act["action"] == "keys.burnt"] == [3600]
     assert [act["outcome"] for act in acts if act["action"] == "confirm_clock"] == ["begun", "done"]
 
 
