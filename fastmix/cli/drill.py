@@ -82,9 +82,14 @@ def run(
 
 def print_report(report: "Report") -> None:
     """For a person."""
+    from fastmix.bench.machine import short_name
+
     load = report.load
     share = f", {load['share']:.0%} of the capacity of {load['capacity_per_s']:,}" if load["share"] else ""
     conditions = {
+        "version": report.version,
+        "machine": short_name(report.machine),
+        "form": f"{report.form}; seed {report.seed}",
         "load": f"{load['per_s']:,} packets/s{share}; sent {load['sent_per_s']:,}",
         "mean delay": report.mean_delay,
         "graces": ", ".join(f"{name} {value}" for name, value in report.graces.items()),
@@ -95,4 +100,4 @@ def print_report(report: "Report") -> None:
     for check, holds in report.checks.items():
         print(f"{'yes' if holds else 'NO '}  {check}")
     void = f", after {report.void_runs} void runs" if report.void_runs else ""
-    print(f"\n{report.name}: {'passed' if report.passed else 'FAILED'} in {report.seconds:.0f} s{void}; seed {report.seed}")
+    print(f"\n{report.name}: {'passed' if report.passed else 'FAILED'} in {report.seconds:.0f} s{void}")

@@ -11,7 +11,7 @@ The stage (`stage/`) is what drills share. One node, executed as `fastmix run` d
 it and 20 that it sends to, which are the drill's process itself: real Sphinx packets, real links, real sockets on loopback.
 
     def run(options: Options) -> Report:
-        return repeated_while_void(options, Scene(...), perform)
+        return repeated_while_void(NAME, options, Scene(...), perform)
 
     def perform(stage: Stage) -> Outcome:
         with stage.flow() as flow:      # half of the node's capacity, which the stage has measured before `perform`
@@ -22,11 +22,12 @@ it and 20 that it sends to, which are the drill's process itself: real Sphinx pa
 
 - `Scene` (`stage/scene.py`) says how the node is configured: `mean_delay`, `max_latency`, `slot`, `early`, `late`, `workers`,
   `strict_kx`, `key_s` (for so many seconds of full capacity a key's replay set has room, beyond 5,000 packets/s of its life).
-- `repeated_while_void(options, scene, perform)` opens the stage, measures the capacity and performs; a run in which the kernel
-  has dropped datagrams, at the node or at the sink, is void and repeated, three times at most. It makes the `Report`: passed if
-  every check of the outcome holds, the node's counters add up exactly, and no run but the last was void.
+- `repeated_while_void(name, options, scene, perform)` opens the stage, measures the capacity and performs; a run in which the
+  kernel has dropped datagrams, at the node or at the sink, is void and repeated, three times at most. It makes the `Report`:
+  passed if every check of the outcome holds, the node's counters add up exactly, and no run but the last was void.
 - `stage.node`: `pids()`, `data_pid()`, `control_pid()`, `metrics()`, `state_dir`, `log_path`. `stage.kill_node()` ends all its
-  processes by SIGKILL, `stage.start_node()` starts the next one over the same files and waits until it is ready.
+  processes by SIGKILL and gives what it said just before, `stage.waiting()` what had not come to it yet; `stage.start_node()`
+  starts the next one over the same files and waits until it is ready.
 - `stage.neighbours`: `sources`, 64 sockets connected to the node, and `upstreams`, the sending ends of their links.
 - `stage.packets`: `headers(slots)` builds packets, one for each slot number of `slots`: `Packets` of `headers` u8[n, 188],
   `onward` u8[n, 32] (the `kx_public` by which the sink knows them) and `key_slots` u8[n]. `slots_at(unix_ns, n)` draws slots as

@@ -1,6 +1,7 @@
 """The stage of the drills: a flow that counts right, also what comes twice; and the drills' registry."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -57,6 +58,12 @@ def test_a_void_run_is_repeated(options: Options, monkeypatch: pytest.MonkeyPatc
     assert report.passed
     assert json.loads(json.dumps(report.to_dict()))["figures"] == {"n": 1}
     assert report.load["sent_per_s"] > 0
+    told = report.to_dict()
+    assert (told["form"], told["seed"], told["mean_delay"]) == ("short", 5, "5ms")
+    assert set(told["graces"]) == {"slot", "early", "late", "max_latency"}
+    assert told["machine"]["cores"] == len(os.sched_getaffinity(0)), "not those of the drill's own process alone"
+    assert told["machine"]["cpu"]
+    assert told["version"].startswith("fastmix ")
     assert (report.void_runs, report.conservation["kernel_drop_events"]) == (1, 0)
     assert ATTEMPTS > 1
 

@@ -106,7 +106,7 @@ class Flow:
         self._maker, self._neighbours, self._cores = maker, neighbours, cores
         self.waves: deque[Wave] = deque()
         self.sent = self.refused = self.late = self.received = self.bad = self.unknown = self.doubled = 0
-        self.arrived = self.lost = self.skipped = self.expected = self.seconds_ns = 0
+        self.arrived = self.lost = self.skipped = self.expected = self.begun = self.idle_ns = 0
         self.latency_ms: list[npt.NDArray[np.float32]] = []
         self._shift_ns, self.rested = 0, False
         self._ready: queue.Queue[Wave] = queue.Queue(ahead)
@@ -175,19 +175,16 @@ class Flow:
         """Goes on for so long."""
         if not self.waves:
             self._begin()
-        began_ns = time.monotonic_ns()
-        end_ns = began_ns + int(seconds * 1e9)
+        end_ns = time.monotonic_ns() + int(seconds * 1e9)
         while (now_ns := time.monotonic_ns()) < end_ns:
             newest = self.waves[0]
-            if now_ns >= newest.end_ns and self._sent_all(newest):
-                if (wave := self._next(now_ns)) is not None:
-                    self._start(wave)
-                    continue
-                self._receive(min(end_ns, now_ns + LATE_NS))
+            if now_ns < newest.end_ns:
+                self._receive(min(end_ns, newest.end_ns, now_ns + SLICE_NS))
+            elif self._sent_all(newest) and (wave := self._next(now_ns)) is not None:
+                self._start(wave)
             else:
-                until_ns = newest.end_ns if now_ns < newest.end_ns else now_ns + LATE_NS
-                self._receive(min(end_ns, until_ns, now_ns + SLICE_NS))
-        self.seconds_ns += time.monotonic_ns() - began_ns
+                self._receive(min(end_ns, now_ns + LATE_NS))
+                self.idle_ns += time.monotonic_ns() - now_ns
 
     def _begin(self) -> None:
         """Waits until there is something to send."""
@@ -230,6 +227,7 @@ class Flow:
         self._counted = {}
         self.waves.appendleft(wave)
         self.expected += len(wave.packets)
+        self.begun += len(wave.packets)
         while wave.start_ns - self.waves[-1].start_ns > self._history_ns:
             self._forget()
 
@@ -291,8 +289,9 @@ class Flow:
 
     @property
     def sent_per_s(self) -> float:
-        """What it has really sent while it ran, copies too."""
-        return 1e9 * self.copies * self.expected / max(self.seconds_ns, 1)
+        """What it has really sent while it ran, copies too: its rate, but for the time when nothing was ready, or sending lagged."""
+        planned_ns = 1e9 * max(self.begun, 1) / self.rate
+        return self.copies * self.rate * planned_ns / (planned_ns + self.idle_ns)
 
     # Beside the flow
 

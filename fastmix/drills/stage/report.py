@@ -28,6 +28,12 @@ class Options:
         """How many rounds."""
         return self.rounds or (short if self.short else full)
 
+    @property
+    def form(self) -> str:
+        """For the report: `full`, `short`, with the rounds where they are given."""
+        form = "short" if self.short else "full"
+        return f"{form}, {self.rounds} rounds" if self.rounds else form
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -39,7 +45,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a drill found. `load`, `mean_delay` and `graces` say under which conditions; `seconds` how long it took."""
+    """What a drill found. `load`, `mean_delay`, `graces` and `form` say under which conditions, `machine` on which CPU, with how
+    many cores and which versions; `seconds` how long it took."""
 
     name: str
     passed: bool
@@ -50,13 +57,17 @@ class Report:
     mean_delay: str = ""
     graces: dict[str, str] = field(default_factory=dict)
     void_runs: int = 0
+    form: str = ""
     seed: int = 0
     seconds: float = 0.0
+    version: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {
             "name": self.name, "passed": self.passed, "figures": self.figures, "conservation": self.conservation,
             "checks": self.checks, "load": self.load, "mean_delay": self.mean_delay, "graces": self.graces,
-            "void_runs": self.void_runs, "seed": self.seed, "seconds": round(self.seconds, 1),
+            "void_runs": self.void_runs, "form": self.form, "seed": self.seed, "seconds": round(self.seconds, 1),
+            "version": self.version, "machine": self.machine,
         }  # fmt: skip

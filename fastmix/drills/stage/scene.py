@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from fastmix.bench.cores import Cores, quiet_process
+from fastmix.bench.machine import describe_machine
 from fastmix.bench.neighbours import NODE, Neighbours
 from fastmix.bench.under_test import NodeUnderTest, launch, signals_held
+from fastmix.cli.output import version
 from fastmix.config import MixnodeConfig
 from fastmix.drills.stage.flow import Flow
 from fastmix.drills.stage.packets import PacketMaker
@@ -237,7 +239,10 @@ def repeated_while_void(name: str, options: Options, scene: Scene, perform: Call
             report = report_of(name, stage, outcome, metrics, drops)
         if not drops:
             break
-    return replace(report, void_runs=void_runs + bool(drops), seconds=time.monotonic() - began)
+    return replace(
+        report, void_runs=void_runs + bool(drops), seconds=time.monotonic() - began, form=options.form,
+        version=version(), machine=describe_machine(),
+    )  # fmt: skip
 
 
 def report_of(name: str, stage: Stage, outcome: Outcome, metrics: Metrics, drops: int) -> Report:
