@@ -289,7 +289,7 @@ class Flow:
 
     @property
     def sent_per_s(self) -> float:
-        """What it has really sent while it ran, copies too: its rate, but for the time when nothing was ready, or sending lagged."""
+        """What it has really sent while it ran, copies too: its rate, less the times when nothing was ready or it lagged."""
         planned_ns = 1e9 * max(self.begun, 1) / self.rate
         return self.copies * self.rate * planned_ns / (planned_ns + self.idle_ns)
 
