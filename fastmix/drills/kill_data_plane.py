@@ -1,6 +1,6 @@
 """kill -9 of the data plane under load, at any moment of its work: the next one goes on, and takes no packet a second time."""
 
-from fastmix.drills.stage.kills import forwarding_again_s, kill_data_plane, sent_before, told_s
+from fastmix.drills.stage.kills import CALM_S, forwarding_again_s, kill_data_plane, sent_before, told_s
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
 
@@ -24,7 +24,7 @@ def perform(stage: Stage) -> Outcome:
     kills = options.count(FULL, SHORT)
     before, back_s, replayed = stage.settle(), [], 0
     with stage.flow() as flow:
-        flow.run(0.3)
+        flow.run(CALM_S)
         for kill in range(kills):
             options.progress(0.1 + 0.9 * kill / kills, f"kill {kill + 1} of {kills}")
             flow.run(random.uniform(0.2, 0.6))
@@ -33,7 +33,7 @@ def perform(stage: Stage) -> Outcome:
             again = sent_before(flow, killed_ns)
             flow.send(again)
             replayed += len(again)
-        flow.run(0.3)
+        flow.run(CALM_S)
         flow.finish()
     after = stage.settle()
     in_calls = flow.sent - (after.received - before.received)

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 
 from fastmix.config import MixnodeConfig
 from fastmix.drills.stage.flow import Flow
-from fastmix.drills.stage.kills import STEP_S, Losses, forwarding_again_s, losses, sent_before, slowest_s, tags, told_s
+from fastmix.drills.stage.kills import (
+    CALM_S,
+    STEP_S,
+    Losses,
+    forwarding_again_s,
+    losses,
+    scene_of_lives,
+    sent_before,
+    slowest_s,
+    tags,
+    told_s,
+)  # fmt: skip
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
 from fastmix.errors import CryptoError
@@ -23,20 +34,16 @@ HELP = "SIGKILL to the whole node under load: nothing is taken or sent twice, an
 FULL, SHORT = 50, 2
 FORWARDING_S = 6.0
 """In 99 of 100 cases the next node has forwarded its first packet by then."""
-CYCLE_S = 8.0
-"""No cycle is longer, as a rule: replay sets have room for that."""
 HISTORY_S = 60.0
 """Packets are known for longer than two starts take on a busy machine, and a life."""
 LIVES_S, SHORT_LIVES_S = (0.5, 1.5), (0.2, 0.5)
-CALM_S = 0.3
-"""After the first packet: then what had gathered in the socket is worked off."""
 LONGEST_DELAY = 20
 """Mean delays: an exponential delay is longer once in e^20, or 485 million packets. The drill loses some 300 at each kill."""
 
 
 def run(options: Options) -> Report:
     """50 kills, or 2."""
-    return repeated_while_void(NAME, options, Scene(key_s=options.count(FULL, SHORT) * CYCLE_S / 2), perform)
+    return repeated_while_void(NAME, options, scene_of_lives(options.count(FULL, SHORT)), perform)
 
 
 @dataclass

@@ -12,27 +12,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastmix.drills.stage.flow import Flow
-from fastmix.drills.stage.kills import STEP_S, forwarding_again_s, kill_data_plane, tags, told_s
+from fastmix.drills.stage.kills import CALM_S, STEP_S, forwarding_again_s, kill_data_plane, scene_of_lives, tags, told_s
 from fastmix.drills.stage.report import Options, Outcome, Report
-from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
+from fastmix.drills.stage.scene import Stage, repeated_while_void
 
 NAME = "replay-after-kill"
 HELP = "The traffic of the last minute, sent again after each kill -9 of data plane or node: none of it is accepted."
 FULL, SHORT = 50, 4
 """Kills: of the data plane and of the whole node in turn."""
-CYCLE_S = 8.0
 RECORDED_S = 60.0
 WIRE_S = 2.0
 """So long datagrams are kept as they were on the wire."""
 LIVES_S, SHORT_LIVES_S = (1.0, 3.0), (0.2, 0.5)
-CALM_S = 0.3
 REPLAYS_PER_S = 5000.0
 """At least: otherwise twice the load."""
 
 
 def run(options: Options) -> Report:
     """50 kills, or 4."""
-    return repeated_while_void(NAME, options, Scene(key_s=options.count(FULL, SHORT) * CYCLE_S / 2), perform)
+    return repeated_while_void(NAME, options, scene_of_lives(options.count(FULL, SHORT)), perform)
 
 
 @dataclass

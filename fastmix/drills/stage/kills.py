@@ -12,7 +12,7 @@ import numpy as np
 from fastmix.drills.stage.flow import Flow
 from fastmix.drills.stage.packets import Packets
 from fastmix.drills.stage.report import Figures
-from fastmix.drills.stage.scene import Stage
+from fastmix.drills.stage.scene import Scene, Stage
 from fastmix.errors import BatchTimeout
 from fastmix.seam.pair import HEADER_SIZE, PREFIX, open_pair
 
@@ -20,7 +20,16 @@ PATIENCE_S = 20.0
 REPLAYED = 500
 """Packets sent before a kill that are sent again after it."""
 STEP_S = 0.005
+CALM_S = 0.3
+"""After the first packet that is forwarded again: then what had gathered in the socket is worked off."""
+CYCLE_S = 8.0
+"""No life of a whole node, with the start of the next one, is longer, as a rule: replay sets have room for that."""
 NOTHING = np.zeros(0, np.int64)
+
+
+def scene_of_lives(lives: int) -> Scene:
+    """A node whose replay sets have room for the load of so many lives of the whole node: half of what its cores can unwrap."""
+    return Scene(key_s=lives * CYCLE_S / 2)
 
 
 def kill_data_plane(stage: Stage) -> int:
