@@ -18,12 +18,13 @@ from fastmix.drills.stage.kills import (
     Losses,
     forwarding_again_s,
     losses,
+    receive_calls,
     scene_of_lives,
     sent_before,
     slowest_s,
     tags,
     told_s,
-)  # fmt: skip
+)
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
 from fastmix.errors import CryptoError
@@ -38,7 +39,7 @@ HISTORY_S = 60.0
 """Packets are known for longer than two starts take on a busy machine, and a life."""
 LIVES_S, SHORT_LIVES_S = (0.5, 1.5), (0.2, 0.5)
 LONGEST_DELAY = 20
-"""Mean delays: an exponential delay is longer once in e^20, or 485 million packets. The drill loses some 300 at each kill."""
+"""Mean delays: an exponential delay is longer once in e^20, or 485 million packets. A kill loses a few hundred."""
 
 
 def run(options: Options) -> Report:
@@ -113,10 +114,9 @@ def held_most(config: MixnodeConfig, waiting: int, last: Metrics) -> int:
     """The most that a node can have held when it was killed, and so the most that is lost with it. A packet that was sent before
     and has not come out was, by the node's own account, pooled or in its stages (`last`); or it was still on its way to the node
     (`waiting`, looked at before `last`, so that what came in meanwhile counts twice and never not at all); or it was in a receive
-    call that had returned and was not counted yet, of which each worker has one at a time. Nothing is sent between these looks
-    and the kill, and what leaves the node meanwhile only makes the loss smaller: so there is nothing of a rate, a delay or a
-    busy machine in this."""
-    return waiting + last.pooled + last.in_stage + config.workers * config.receive_batch
+    call that had returned and was not counted yet. Nothing is sent between these looks and the kill, and what leaves the node
+    meanwhile only makes the loss smaller: so there is nothing of a rate, a delay or a busy machine in this."""
+    return waiting + last.pooled + last.in_stage + receive_calls(config)
 
 
 def oldest_most_s(scene: Scene, slow_s: float) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastmix.config import MixnodeConfig
 from fastmix.drills.stage.flow import Flow
 from fastmix.drills.stage.packets import Packets
 from fastmix.drills.stage.report import Figures
@@ -30,6 +31,12 @@ NOTHING = np.zeros(0, np.int64)
 def scene_of_lives(lives: int) -> Scene:
     """A node whose replay sets have room for the load of so many lives of the whole node: half of what its cores can unwrap."""
     return Scene(key_s=lives * CYCLE_S / 2)
+
+
+def receive_calls(config: MixnodeConfig) -> int:
+    """Datagrams that a kill between the kernel's hand and the node's count makes as if they had never come, at most: those of one
+    receive call of each worker."""
+    return config.workers * config.receive_batch
 
 
 def kill_data_plane(stage: Stage) -> int:
