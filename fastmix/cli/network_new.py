@@ -20,10 +20,9 @@ from fastmix.packet.geometry import GEOMETRIES
 from fastmix.plan import NetworkPlan, identity_table, plan_network, store_path
 from fastmix.process.swap import TMPFS, mount_of
 from fastmix.seam.lifeline import keep_unseen
+from fastmix.seam.pair import ADMITTED_PER_S
 
 FIRST_PORT = 9000
-ADMITTED_PER_S = 5_000
-"""Packets a second for whose keys' whole life replay sets have room, where all nodes of a network are on one machine."""
 LOCAL = tuple(tuple(f"127.0.0.1:{FIRST_PORT + 2 * layer + at}" for at in range(2)) for layer in range(3))
 
 

@@ -28,13 +28,11 @@ from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.packet.geometry import WAN
 from fastmix.plan import identity_table, store_path
-from fastmix.seam.pair import pair_size
+from fastmix.seam.pair import ADMITTED_PER_S, pair_size
 from fastmix.status import Metrics
 from fastmix.tune.capacity import unwraps_per_s
 from fastmix.udp.endpoint import SK_MEMINFO_DROPS, meminfo
 
-ADMITTED_PER_S = 5_000
-"""Packets of a second of a key's life for which its replay set has room, at least."""
 SETS = 4
 """Replay sets that may lie in the directory at once."""
 ROOM = 32 << 20
