@@ -117,6 +117,8 @@ def addresses(option: str, texts: tuple[str, ...]) -> list[Address]:
 
 def node_config(plan: NetworkPlan, directory: Path, number: int, policy: KeyRotationPolicy | None, *, asks: bool) -> str:
     """The configuration of a node; `policy`: of its keys, if they rotate. `asks`: it has to ask for its store's passphrase."""
+    from fastmix.config.mixnode import REPLAY_CAPACITY_MOST
+
     head = f'number = {number}\nnetwork = "network.toml"\n'
     if policy is None:
         where = f'state_dir = "state-{number}"  # must live as long as the secret\n'
@@ -126,10 +128,9 @@ def node_config(plan: NetworkPlan, directory: Path, number: int, policy: KeyRota
     identity = f'[identity]\nstore = "{store}"  # asks for the passphrase: see docs/keys.md\n' if asks else identity_table(store)
     where = f'state_dir = "{state_dir}"  # keys and replay sets: a tmpfs, never a disk\n'
     if len({node.address[0] for node in plan.network.nodes}) == 1:
-        capacity, life = ADMITTED_PER_S * policy.life_ns // 10**9, format_duration(timedelta(microseconds=policy.life_ns // 1000))
-        where += (
-            f"replay_capacity = {capacity}  # {ADMITTED_PER_S:,} packets a second for {life}; alone on a machine: leave it out\n"
-        )
+        capacity = min(ADMITTED_PER_S * policy.life_ns // 10**9, REPLAY_CAPACITY_MOST)
+        rate, life = capacity * 10**9 // policy.life_ns, format_duration(timedelta(microseconds=policy.life_ns // 1000))
+        where += f"replay_capacity = {capacity}  # {rate:,} packets a second for {life}; alone on a machine: leave it out\n"
     return f"{head}{where}{keys_table(policy)}\n{identity}"
 
 

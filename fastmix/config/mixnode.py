@@ -32,6 +32,8 @@ from fastmix.profile import Profile, load_profile
 
 NAP_MOST = timedelta(milliseconds=10)
 REPLAY_CAPACITY = 3_000_000
+REPLAY_CAPACITY_MOST = 1 << 32
+"""Packets of one replay set."""
 TICK_SHARE = 50
 """A tick of the mixer is at most the mean delay over this."""
 
@@ -79,7 +81,7 @@ class MixnodeConfig(Table):
     """Instruction set of the kernels; auto: the fastest of this CPU and build. FASTMIX_ISA in the environment is stronger."""
     pool_slots: int = Field(default=16_384, ge=64, le=1 << 20)
     """Packets that the node can hold."""
-    replay_capacity: int | None = Field(default=None, ge=1024, le=1 << 32)
+    replay_capacity: int | None = Field(default=None, ge=1024, le=REPLAY_CAPACITY_MOST)
     """Packets that the replay set of a key remembers; one more is refused. By default what the cores can unwrap while the key
     lives, as measured at the start; of a key without an end 3,000,000."""
     client_rate: int = Field(default=5_000, ge=0, le=1_000_000)

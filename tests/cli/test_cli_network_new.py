@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from places import free_places
 
+from fastmix.config import MixnodeConfig
 from fastmix.files.addresses import format_address
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.process.swap import TMPFS, mount_of
@@ -124,6 +125,13 @@ def test_a_network_with_identities(memory: Path) -> None:
     assert json.loads(fastmix("keys", "audit", store, *words).stdout)["records"] == 1
     identity = json.loads(fastmix("keys", "verify", store, *words).stdout)["identity"]
     assert f'identity = "{identity}"' in (net / "network.toml").read_text()
+
+
+def test_replay_sets_of_long_slots_are_as_large_as_they_may_be(memory: Path) -> None:
+    """A slot of 8 days at 5,000 packets a second would have more packets than any replay set takes."""
+    assert fastmix("network", "new", memory / "net", "--slot", "8d", "--clients", 0).returncode == 0
+    found = MixnodeConfig.load(memory / "net" / "node-0.toml")
+    assert found.replay_capacity == 1 << 32
 
 
 def test_a_network_with_identities_under_one_passphrase(tmp_path: Path) -> None:
