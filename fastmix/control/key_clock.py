@@ -2,17 +2,20 @@
 log and health say of it.
 """
 
+import hashlib
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 
 from fastmix.config import MixnodeConfig
-from fastmix.errors import ResourceExhausted
+from fastmix.errors import CryptoError, FastmixError, ResourceExhausted
 from fastmix.files.durable import write_durably
 from fastmix.files.durations import duration_ns
+from fastmix.files.private import open_private
 from fastmix.keys.clock import ClockMark, WallClock
 from fastmix.keys.slots import SlotTimes
 from fastmix.seam.pair import boot_id
@@ -22,6 +25,9 @@ log = logging.getLogger(__name__)
 CLOCK_FILE = "clock"
 """In state_dir: what both clocks showed when keys were last looked after."""
 MARK_NS = 1_000_000_000
+MARK_SIZE = 4096
+"""More than a mark is long."""
+MARK_PERSONAL = b"fastmix-clock"
 RESTORED = (
     "if this machine was restored from a snapshot with its memory, its link counters are those of a while ago too: make new link "
     "secrets for all its links (fastmix keys new)"
@@ -33,13 +39,28 @@ def clock_mark() -> ClockMark:
     return ClockMark(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), boot_id())
 
 
-def read_mark(text: str) -> ClockMark | None:
-    """What `CLOCK_FILE` says; None where it says nothing that makes sense."""
+def mark_text(mark: ClockMark) -> bytes:
+    """What `CLOCK_FILE` has of a mark: its five numbers and a checksum over them."""
+    words = f"{mark.unix_ns} {mark.boot_ns} {mark.boot_id.hex()} {mark.time_ns} {mark.offset_ns}"
+    return f"{words} {_checksum(words)}\n".encode()
+
+
+def read_mark(path: Path) -> ClockMark | None:
+    """The mark that a file has; None: there is none. `CryptoError`: damaged; `ConfigError`: others could write it; `OSError`."""
     try:
-        unix_ns, boot_ns, boot, time_ns, offset_ns = text.split()
-        return ClockMark(int(unix_ns), int(boot_ns), bytes.fromhex(boot), int(time_ns), int(offset_ns))
-    except ValueError:
+        fd = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
         return None
+    with open(fd, "rb") as file:
+        words, _, checksum = file.read(MARK_SIZE).decode(errors="replace").rstrip("\n").rpartition(" ")
+    if checksum != _checksum(words):
+        raise CryptoError(f"{path}: is damaged")
+    unix_ns, boot_ns, boot, time_ns, offset_ns = words.split()
+    return ClockMark(int(unix_ns), int(boot_ns), bytes.fromhex(boot), int(time_ns), int(offset_ns))
+
+
+def _checksum(words: str) -> str:
+    return hashlib.blake2b(words.encode(), digest_size=16, person=MARK_PERSONAL).hexdigest()
 
 
 class KeyClock:
@@ -109,9 +130,8 @@ class KeyClock:
         if abs(mark.boot_ns - self._marked_ns) < MARK_NS:
             return
         self._marked_ns = mark.boot_ns
-        text = f"{mark.unix_ns} {mark.boot_ns} {mark.boot_id.hex()} {mark.time_ns} {mark.offset_ns}\n"
         try:
-            write_durably(self._path, text.encode())
+            write_durably(self._path, mark_text(mark))
         except OSError as error:
             raise ResourceExhausted(f"{self._path.parent}: cannot be written: {os.strerror(error.errno or 0)}") from None
 
@@ -134,8 +154,9 @@ class KeyClock:
 
     def _last_mark(self) -> ClockMark | None:
         try:
-            return read_mark(self._path.read_text())
-        except OSError:
+            return read_mark(self._path)
+        except (FastmixError, OSError) as error:
+            log.error("%s; keys that lie beside it are wiped, for nobody can tell how old they are", error)
             return None
 
 

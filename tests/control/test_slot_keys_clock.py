@@ -10,6 +10,7 @@ import pytest
 
 from fastmix.config import IdentityConfig, KeysConfig, MixingConfig, MixnodeConfig
 from fastmix.control.identity import NodeIdentity
+from fastmix.control.key_clock import CLOCK_FILE, KeyClock
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.descriptor import Descriptor, read_descriptor
 from fastmix.keys.clock import ClockMark
@@ -237,6 +238,53 @@ def test_a_start_believes_the_clock_and_burns(machine: Machine) -> None:
     machine.begin()
     assert not machine.publics() & before
     assert machine.live() == [(START + 10 * HOUR) // SLOT]
+
+
+def damage(path: Path, what: str) -> None:
+    data = path.read_bytes()
+    if what == "nothing in it":
+        path.write_bytes(b"")
+    elif what == "no text":
+        path.write_bytes(b"\xff" + data[1:])
+    elif what == "another number":
+        words = data.split()
+        words[3] = b"9" + words[3][1:]
+        path.write_bytes(b" ".join(words) + b"\n")
+    else:
+        path.chmod(0o666)
+
+
+@pytest.mark.parametrize("what", ["nothing in it", "no text", "another number", "of others"])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_mark_that_is_damaged_is_not_believed(
+    machine: Machine, what: str, resumed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can tell then how old the pairs are: they are wiped, time is the wall clock's, and other slots go on."""
+    machine.after(20 * S)
+    before, path = machine.publics(), machine.folder / CLOCK_FILE
+    damage(path, what)
+    machine.begin(resumed=resumed)
+    assert f"{path}: " in caplog.text
+    assert "nobody can tell how old they are" in caplog.text
+    assert machine.duty.now_ns() == machine.unix_ns
+    assert not machine.publics() & before
+    machine.after(SLOT)
+    assert machine.live() == [(START + SLOT) // SLOT]
+
+
+def test_no_flipped_bit_of_a_mark_is_believed(machine: Machine) -> None:
+    """A damaged one is as good as none: where time goes on, it goes by the wall clock."""
+    path = machine.folder / CLOCK_FILE
+    machine.after(20 * S)
+    whole = path.read_bytes()
+    assert not KeyClock.begun(machine.config, machine.clocks, goes_on=True).is_unsure
+    for at in range(8 * (len(whole) - 1)):
+        flipped = bytearray(whole)
+        flipped[at // 8] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        clock = KeyClock.begun(machine.config, machine.clocks, goes_on=True)
+        assert clock.is_unsure
+        assert clock.now_ns() == machine.unix_ns
 
 
 @pytest.mark.parametrize("what", ["state_dir", "chain"])
