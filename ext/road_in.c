@@ -111,6 +111,16 @@ static void open_frames(struct fm_road *r, struct arrivals *in) {
     fm_wipe(in->opening, all * sizeof *in->opening); /* batch keys of dropped frames too */
 }
 
+/* Control may wipe a pair that is in use here, when keys burn, or after a stop of this process: a tag that was just made or
+ * looked for may be that of zeros. Whoever wipes does it to the first word first, so a batch that finds it whole now has read
+ * nothing of that. */
+static void refuse_if_wiped(const struct fm_key *key, uint8_t *verdict, const uint32_t *slots, size_t n) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(key->whole, __ATOMIC_ACQUIRE)) return;
+    for (size_t i = 0; i < n; i++)
+        if (verdict[slots[i]] == FM_OK) verdict[slots[i]] = FM_DROP_KEY_SLOT;
+}
+
 /* All slots of one live key through unwrap check, replay set and unwrap apply. */
 static void unwrap_with(struct fm_road *r, const struct fm_key *key, const uint32_t *slots, size_t n) {
     const struct fm_plane *p = r->plane;
@@ -126,6 +136,7 @@ static void unwrap_with(struct fm_road *r, const struct fm_key *key, const uint3
     };
     fm_unwrap_check(p->kernels, &u, slots, n);
     fm_replay_insert(&key->replay, p->arena.columns.tag, p->arena.columns.verdict, slots, n);
+    refuse_if_wiped(key, p->arena.columns.verdict, slots, n);
     fm_unwrap_apply(p->kernels, &u, slots, n);
 }
 

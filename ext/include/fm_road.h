@@ -31,6 +31,7 @@ struct fm_arena {
 
 /* A key as the threads use it: the pointers lead into its pair file. */
 struct fm_key {
+    const uint64_t *whole;     /* the pair's first word: zero before anything else of it is wiped, by whatever process */
     const uint8_t *secret;     /* 32 */
     const uint8_t *replay_key; /* 32 */
     struct fm_replay replay;

@@ -32,6 +32,7 @@ class Road:
     def use_key(
         self,
         place: int,
+        whole: npt.NDArray[np.uint64],
         secret: npt.NDArray[np.uint8],
         replay_key: npt.NDArray[np.uint8],
         lines: npt.NDArray[np.uint32],

@@ -50,6 +50,7 @@ cdef extern from "fm_road.h" nogil:
         uint32_t *lines
         uint64_t line_count
     struct fm_key:
+        const uint64_t *whole
         const uint8_t *secret
         const uint8_t *replay_key
         fm_replay replay
@@ -234,13 +235,15 @@ cdef class Road:
         r.scratch = <fm_scratch *>_address(scratch)
         r.inbox.slots, r.inbox.mask = <uint32_t *>_address(inbox), <uint32_t>len(inbox) - 1
 
-    def use_key(self, int place, secret, replay_key, lines, uint8_t key_slot):
+    def use_key(self, int place, whole, secret, replay_key, lines, uint8_t key_slot):
         """Puts a key into a place (0..5) that no snapshot in use names: `secret` u8[32], `replay_key` u8[32], `lines` u32[m, 16],
-        64-byte aligned, all of which stay where they are. It is live once `key_times` has said when."""
+        64-byte aligned, all of which stay where they are; `whole`: u64[1], zero once they are wiped by another process. The key
+        is live once `key_times` has said when."""
         if not 0 <= place < FM_KEY_PLACES or len(secret) != 32 or len(replay_key) != 32:
             raise ValueError(f"key in place {place}: use 0 to {FM_KEY_PLACES - 1}, and secrets of 32 bytes")
         cdef fm_key *key = &self.plane.keys[place]
-        self.kept["key", place] = (secret, replay_key, lines)
+        self.kept["key", place] = (whole, secret, replay_key, lines)
+        key.whole = <const uint64_t *>_address(whole)
         key.secret, key.replay_key = <const uint8_t *>_address(secret), <const uint8_t *>_address(replay_key)
         key.replay.lines, key.replay.line_count = <uint32_t *>_address(lines), len(lines)
         key.key_slot = key_slot

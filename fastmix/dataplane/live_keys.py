@@ -75,7 +75,7 @@ class LiveKeys:
             return None
         taken = {live.place for live in self._live.values()}
         live = self._live[pair_id] = Live(pair, next(place for place in range(PLACES) if place not in taken), 0)
-        self.road.use_key(live.place, pair.secret, pair.replay_key, pair.lines, key_slot)
+        self.road.use_key(live.place, pair.whole, pair.secret, pair.replay_key, pair.lines, key_slot)
         return live
 
     def retire(self) -> None:

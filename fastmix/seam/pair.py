@@ -71,11 +71,13 @@ class PairName:
 
 
 class Pair:
-    """A pair, mapped. `secret` u8[32], `replay_key` u8[32] and `lines` u32[m, 16] are the memory itself."""
+    """A pair, mapped. `secret` u8[32], `replay_key` u8[32] and `lines` u32[m, 16] are the memory itself; `whole` u64[1] is its
+    first word, zero before anything else is wiped."""
 
     def __init__(self, memory: mmap.mmap, path: Path | None = None) -> None:
         self.path = path
         self.header = np.frombuffer(memory, HEADER, 1)
+        self.whole = np.frombuffer(memory, np.uint64, 1)
         self.secret = np.frombuffer(memory, np.uint8, SECRET_SIZE, SECRET_AT)
         self.lines = np.frombuffer(memory, np.uint32, offset=LINES_AT).reshape(-1, LINE)
         self._page = np.frombuffer(memory, np.uint8, LINES_AT - SECRET_AT, SECRET_AT)
@@ -136,6 +138,7 @@ class Pair:
 
     def wipe_key(self) -> None:
         """The secret and the key of the tags, for good: nothing can be unwrapped, and the fingerprints mean nothing."""
+        self.whole[:] = 0
         self.secret[:] = 0
         self.header.view(np.uint8)[:] = 0
 
@@ -301,15 +304,17 @@ def pair_files(state_dir: Path) -> list[Path]:
 
 
 def wipe_file(path: Path) -> None:
-    """Overwrites a file of a pair, whatever is in it, and removes it. Does nothing where there is none."""
+    """Overwrites a file of a pair, whatever is in it, and removes it. Does nothing where there is none. The first page first: a
+    data plane that uses the pair meanwhile sees that before it can see anything else wiped, and takes no packet."""
     try:
         fd = open_private(path)
     except FileNotFoundError:
         return
     try:
-        zeros = bytes(1 << 20)
-        for at in range(0, os.fstat(fd).st_size, len(zeros)):
-            os.pwrite(fd, zeros[: os.fstat(fd).st_size - at], at)
+        zeros, size = bytes(1 << 20), os.fstat(fd).st_size
+        os.pwrite(fd, zeros[: min(HEADER_SIZE, size)], 0)
+        for at in range(HEADER_SIZE, size, len(zeros)):
+            os.pwrite(fd, zeros[: size - at], at)
         os.fsync(fd)
         path.unlink(missing_ok=True)
     finally:

@@ -112,6 +112,28 @@ def test_replays_meet_their_own_set(rig: Keys) -> None:
         rig.publish(3, 2)
 
 
+def test_a_pair_that_another_process_wipes_lets_nothing_in_again(rig: Keys) -> None:
+    """Control wipes a pair that is in use here, its first word first. Whatever of it is wiped when a batch comes to it, packets
+    that were here before are refused; were the first word not looked at, they would be taken for new."""
+    rig.now_ns = 3 * S
+    rig.publish(2, 3)
+    size = rig.plan.network.geometry.payload_size
+    packets = [(slot, crafted(SECRETS[slot], b"\x02\x00", bytes(size), at)) for slot in (2, 3) for at in range(1, 6)]
+
+    def again() -> dict[str, int]:
+        return rig.receive(*(rig.peer.frame(packet, key_slot=slot) for slot, packet in packets))
+
+    assert again() == {}
+    pair = rig.node.pairs[name_of(2).id]
+    lines, replay_key = pair.lines.copy(), pair.replay_key.copy()
+    pair.lines[:] = 0
+    assert again() == only(Verdict.DROP_REPLAY, 5), "without its fingerprints key 2 takes its packets once more"
+    pair.whole[:] = 0
+    for n, (some_lines, some_key) in enumerate(((0, replay_key), (lines, 0), (0, 0)), 1):
+        pair.lines[:], pair.replay_key[:] = some_lines, some_key
+        assert again() == {"drop_replay": 5 + 5 * n, "drop_key_slot": 5 * n}
+
+
 def test_a_data_plane_that_takes_over(rig: Keys) -> None:
     """It opens what the snapshot names and is there; what is over is wiped, what is gone is not live."""
     rig.now_ns = 3 * S

@@ -264,7 +264,7 @@ def test_the_same_packet_again() -> None:
 def test_a_full_replay_set_refuses() -> None:
     rig = Rig()
     (pair,), road = rig.node.pairs.values(), rig.node.plane.road
-    road.use_key(0, pair.secret, pair.replay_key, pair.lines[:1], 0)
+    road.use_key(0, pair.whole, pair.secret, pair.replay_key, pair.lines[:1], 0)
     road.key_times(0, 0, NEVER_NS)
     frames = rig.frames(40)
     assert rig.receive(*frames) == only(Verdict.DROP_REPLAY_FULL, 24)

@@ -3,12 +3,13 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from real_node import Zygote, until
-from rotating_node import TIMES, RotatingNode
+from rotating_node import TIMES, RotatingNode, S
 
 from fastmix.seam.memory import Region, create_memory, secret_sections
 
@@ -136,3 +137,24 @@ def test_a_wall_clock_that_jumps_burns_the_live_keys(node: RotatingNode) -> None
     node.flow(0.5)
     until(lambda: (m := node.metrics()) and m.forwarded > before.forwarded)
     check_sums(node)
+
+
+def test_replays_that_are_in_hand_while_keys_burn(node: RotatingNode) -> None:
+    """They come all the time that control finds the clocks parted and wipes what the data plane is using."""
+    for hours in (-1, 2, -3):
+        node.flow(0.5)
+        node.settle(node.sent)
+        keys = set(node.pairs)
+        packets = [pair for wave in node.waves[-4:] for pair in zip(wave.packets, wave.key_slots, strict=True)]
+        replays = [node.upstream.frame(packet.tobytes(), key_slot=key_slot) for packet, key_slot in 40 * packets]
+        before = until(node.metrics)
+        node.set_clock(hours * 3600 * S)
+        for at in range(0, len(replays), 64):
+            node.send_frames(replays[at : at + 64])
+            time.sleep(0.003)  # so that some are in hand at whatever moment control looks, ten times a second
+        node.settle(node.sent)
+        after = until(node.metrics)
+        assert (after.forwarded, after.pooled) == (before.forwarded, before.pooled)
+        until(lambda keys=keys: (node.note_pairs(), set(node.pairs) - keys)[1])
+    onward = node.onward()
+    assert len(set(onward)) == len(onward)
