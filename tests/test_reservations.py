@@ -249,7 +249,7 @@ def test_files_of_others_are_refused(path: Path, next_life: Life) -> None:
     path.unlink()
     path.write_text("x")
     path.chmod(0o666)
-    with pytest.raises(ConfigError, match="others cannot write"):
+    with pytest.raises(ConfigError, match="others can write"):
         next_life()
 
 

@@ -90,6 +90,9 @@ class SlotKeyDuty:
         now_ns, parted = self.clock.now_ns(), self.clock.has_parted
         first = policy.times.live(now_ns)[0]
         chain, is_new = open_chain(config, node.identity, first)
+        if is_new and self.descriptor_path.exists():
+            why = "though keys of one are published: a new one begins, and what was built for those keys is dropped"
+            log.warning("there is no chain of mix keys at %s, %s", chain.path, why)
         try:
             told = None if is_new else last_descriptor(self.descriptor_path, config.number, node.identity)
             if anew := parted or (told is not None and told.times != policy.times):

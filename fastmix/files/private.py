@@ -24,7 +24,18 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
         return fd
     os.close(fd)
-    raise ConfigError(f"{path}: must be a regular file of this user that others cannot write: look who made it, then remove it")
+    raise ConfigError(f"{path}: {_foreign(path, status)}")
+
+
+def _foreign(path: Path, status: os.stat_result) -> str:
+    """What keeps a file from being this user's alone, and the remedy."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file: look who made it, then remove it"
+    if status.st_uid != os.geteuid():
+        mine = os.geteuid()
+        return f"belongs to user {status.st_uid}, but this is user {mine}: look who made it, then chown {mine} {path}"
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
+    return f"has mode {mode}, so others can write to it: look what they have written, then chmod 600 {path}"
 
 
 def check_private_directory(path: Path) -> None:

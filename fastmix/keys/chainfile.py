@@ -40,9 +40,6 @@ PLACE_STRIDE = 4096
 PLACES_SIZE = 2 * PLACE_STRIDE
 KEY_SIZE = 32
 
-ANEW = "move it away with the file beside it (.wrap), and the next start begins a new chain"
-"""The remedy for a state of which no key is of use."""
-
 
 class KeyPlaces(Protocol):
     """Two places (0, 1) for 32 secret bytes, where an overwritten key is gone: a file here, or an NV index of a TPM."""
@@ -345,9 +342,11 @@ def _check_places(path: Path) -> None:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise KeyStoreError(f"{path}: is missing, and without it {path.stem} cannot be opened: {ANEW}") from None
+        raise KeyStoreError(
+            f"{path}: is missing, and without it {path.stem} cannot be opened: {_anew(path.with_suffix(''))}"
+        ) from None
     if size != PLACES_SIZE:
-        raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; {ANEW}")
+        raise KeyStoreError(f"{path}: has {size} bytes, not {PLACES_SIZE}: it is damaged; {_anew(path.with_suffix(''))}")
 
 
 def _reader(path: Path) -> Callable[[int, LockedBytes], None]:
@@ -361,16 +360,21 @@ def _reader(path: Path) -> Callable[[int, LockedBytes], None]:
     return read
 
 
+def _anew(path: Path) -> str:
+    """The remedy for a state of which no key is of use."""
+    return f"move {path} and {places_path(path).name} away, and the next start begins a new chain"
+
+
 def _unsealed(path: Path, state: bytes, read_key: Callable[[int, LockedBytes], None]) -> tuple[int, list[Chain]]:
     """Generation and chains of a state; `KeyStoreError` says what is wrong with it."""
     if state[: len(MAGIC)] != MAGIC[: len(state)]:
-        raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: {ANEW}")
+        raise KeyStoreError(f"{path}: is not the chain of a node's mix keys, or damaged at its beginning: {_anew(path)}")
     if len(state) >= _HEAD.size and (version := _HEAD.unpack_from(state)[1]) > VERSION:
-        raise KeyStoreError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or {ANEW}")
+        raise KeyStoreError(f"{path}: has version {version}, this fastmix reads {VERSION}: use a newer one, or {_anew(path)}")
     further, generation = _HEAD.unpack_from(state)[2:] if len(state) >= _HEAD.size else (0, 0)
     if len(state) != (size := _state_size(1 + min(further, CHAINS_MAX))):
         found = f"{len(state)}" if len(state) < size else "more"
-        raise KeyStoreError(f"{path}: has {found} bytes, not {size}: it is damaged; {ANEW}")
+        raise KeyStoreError(f"{path}: has {found} bytes, not {size}: it is damaged; {_anew(path)}")
     head, sealed = state[: _HEAD.size], state[_HEAD.size :]
     with LockedBytes(KEY_SIZE) as key:
         read_key(generation & 1, key)
@@ -378,7 +382,7 @@ def _unsealed(path: Path, state: bytes, read_key: Callable[[int, LockedBytes], N
             parts = (sealed[at * SEALED_SIZE : (at + 1) * SEALED_SIZE] for at in range(1 + further))
             return generation, [Chain.open(part, key, _nonce(generation, at), head) for at, part in enumerate(parts)]
         except CryptoError:
-            raise KeyStoreError(f"{path}: is damaged, or older than its wrapping key: {ANEW}") from None
+            raise KeyStoreError(f"{path}: is damaged, or older than its wrapping key: {_anew(path)}") from None
 
 
 def _state_size(chains: int) -> int:

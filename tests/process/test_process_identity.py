@@ -102,6 +102,7 @@ def test_a_chain_that_cannot_be_opened(node: CommandNode) -> None:
     chain.unlink()
     node.checked()
     node.start()
+    assert f"there is no chain of mix keys at {chain}, though keys of one are published" in node.log.read_text()
 
 
 def test_a_wrong_passphrase(node: CommandNode) -> None:
