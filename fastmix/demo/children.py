@@ -90,7 +90,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        for pipe in (self.process.stdin, self._pipe or self.process.stdout):
+        heard = self.process.stdout if self._lines is None else self._pipe  # a loop that was interrupted in between closes it
+        for pipe in (self.process.stdin, heard):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
