@@ -21,7 +21,8 @@ it and 20 that it sends to, which are the drill's process itself: real Sphinx pa
         return Outcome(figures={"kills": 50}, checks={"nothing left twice": flow.doubled == 0})
 
 - `Scene` (`stage/scene.py`) says how the node is configured: `mean_delay`, `max_latency`, `slot`, `early`, `late`, `workers`,
-  `strict_kx`, `key_s` (for so many seconds of full capacity a key's replay set has room, beyond 5,000 packets/s of its life).
+  `strict_kx`, `chain` ("memory", "disk"), `key_s` (for so many seconds of full capacity a key's replay set has room, beyond
+  5,000 packets/s of its life).
 - `repeated_while_void(name, options, scene, perform)` opens the stage, measures the capacity and performs; a run in which the
   kernel has dropped datagrams, at the node or at the sink, is void and repeated, three times at most. It makes the `Report`:
   passed if every check of the outcome holds, the node's counters add up exactly, and no run but the last was void.

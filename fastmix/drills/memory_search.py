@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fastmix.drills import rotation
 from fastmix.drills.stage.flow import Flow
 from fastmix.drills.stage.report import Options, Outcome, Report
-from fastmix.drills.stage.scene import Stage, repeated_while_void
+from fastmix.drills.stage.scene import ROTATING, Stage, repeated_while_void
 from fastmix.drills.stage.searched import Found, Masked, core_limits, search
 from fastmix.errors import BatchTimeout
 from fastmix.seam.pair import HEADER, PREFIX, SECRET_AT, SECRET_SIZE
@@ -20,7 +19,6 @@ from fastmix.seam.pair import HEADER, PREFIX, SECRET_AT, SECRET_SIZE
 NAME = "memory-search"
 HELP = "A second after a mix key's end its private bytes are in no memory, core file, data directory or log of the node."
 FULL, SHORT = 20, 1
-SCENE = rotation.SCENE
 AFTER_NS = 1_000_000_000
 LEFT_NS, LEFT_MOST_NS = 1_000_000_000, 5_000_000_000
 """So long a key has to live when it is looked for the first time, at least; twice as long after each search that took longer."""
@@ -40,7 +38,7 @@ class LiveKey:
 
 def run(options: Options) -> Report:
     """20 keys, or one."""
-    return repeated_while_void(NAME, options, SCENE, perform)
+    return repeated_while_void(NAME, options, ROTATING, perform)
 
 
 def perform(stage: Stage) -> Outcome:

@@ -2,27 +2,23 @@
 
 import math
 import time
-from datetime import timedelta
 
 from fastmix.drills.stage.report import Options, Outcome, Report
-from fastmix.drills.stage.scene import Scene, Stage, repeated_while_void
+from fastmix.drills.stage.scene import ROTATING, Stage, repeated_while_void
 
 NAME = "rotation"
 HELP = "Keys of 2 s slots change 200 times under load: no packet is lost or refused."
 FULL, SHORT = 200, 3
-SECONDS = timedelta(seconds=1)
-SCENE = Scene(slot=2 * SECONDS, early=1.5 * SECONDS, late=2.4 * SECONDS, key_s=3.0)
-"""The graces that its mean delay and max_latency ask for at least, and that 2 s slots allow at most."""
 
 
 def run(options: Options) -> Report:
     """200 rotations, or 3."""
-    return repeated_while_void(NAME, options, SCENE, perform)
+    return repeated_while_void(NAME, options, ROTATING, perform)
 
 
 def perform(stage: Stage) -> Outcome:
     """Sends until so many slots have begun, then counts."""
-    rotations, slot_s = stage.options.count(FULL, SHORT), SCENE.slot.total_seconds()
+    rotations, slot_s = stage.options.count(FULL, SHORT), ROTATING.slot.total_seconds()
     before = stage.settle()
     with stage.flow() as flow:
         flow.run(0.05)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from fastmix.config import MixnodeConfig
 from fastmix.drills.stage.flow import Flow
@@ -15,6 +16,7 @@ from fastmix.drills.stage.packets import Packets
 from fastmix.drills.stage.report import Figures
 from fastmix.drills.stage.scene import Scene, Stage
 from fastmix.errors import BatchTimeout
+from fastmix.keys.slots import SlotTimes
 from fastmix.seam.pair import HEADER_SIZE, PREFIX, open_pair
 
 PATIENCE_S = 20.0
@@ -29,8 +31,9 @@ NOTHING = np.zeros(0, np.int64)
 
 
 def scene_of_lives(lives: int) -> Scene:
-    """A node whose replay sets have room for the load of so many lives of the whole node: half of what its cores can unwrap."""
-    return Scene(key_s=lives * CYCLE_S / 2)
+    """A node whose replay sets have room for the load of so many lives of the whole node: half of what its cores can unwrap. Its
+    chain is on disk, which is where a killed node's is as a rule."""
+    return Scene(key_s=lives * CYCLE_S / 2, chain="disk")
 
 
 def receive_calls(config: MixnodeConfig) -> int:
@@ -72,6 +75,23 @@ def sent_before(flow: Flow, killed_ns: int) -> Packets:
     earlier = waves[1].packets if len(waves) > 1 else found[:0]
     rows = max(REPLAYED - len(found), 0)
     return found[-REPLAYED:] if not rows else Packets.joined(found, earlier[max(len(earlier) - rows, 0) :])
+
+
+def over(packets: Packets, times: SlotTimes, unix_ns: int) -> npt.NDArray[np.bool_]:
+    """Whose key is over at that time, bool[n]. Packets of the last seconds only: a frame has the last byte of its slot."""
+    now = times.number(unix_ns)
+    away = (packets.key_slots - np.uint8(times.key_slot(now))).view(np.int8).astype(np.int64)
+    return (now + away + 1) * times.slot_ns + times.late_ns <= unix_ns
+
+
+def lost_and_over(flow: Flow, times: SlotTimes, begin_ns: int, end_ns: int) -> int:
+    """Of the packets that were due in that time: how many have not come out, and their key is over by now. No others can have
+    been refused for their slot."""
+    unix_ns, n = time.time_ns(), 0
+    for wave in flow.waves:
+        missing = (wave.due_ns >= begin_ns) & (wave.due_ns < end_ns) & (wave.arrived_ns == 0)
+        n += int(np.count_nonzero(missing & over(wave.packets, times, unix_ns)))
+    return n
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from fastmix.drills.stage.waiting import waiting_at
 from fastmix.errors import BatchTimeout
 from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
+from fastmix.keys.slots import SlotTimes
 from fastmix.packet.geometry import WAN
 from fastmix.plan import identity_table, store_path
 from fastmix.seam.pair import ADMITTED_PER_S, pair_size
@@ -48,7 +49,8 @@ RECEIVE_BUFFER = 32 << 20
 
 @dataclass(frozen=True)
 class Scene:
-    """How the node is configured. `key_s`: for so many seconds of all that its cores could unwrap a key's replay set has room."""
+    """How the node is configured. `key_s`: for so many seconds of all that its cores could unwrap a key's replay set has room;
+    `chain`: where the chain of its mix keys lies, "memory" or "disk", which is in the drill's directory too."""
 
     mean_delay: timedelta = timedelta(milliseconds=5)
     max_latency: timedelta = timedelta(milliseconds=10)
@@ -58,11 +60,17 @@ class Scene:
     workers: int = 1
     strict_kx: bool = False
     key_s: float = 0.0
+    chain: Literal["memory", "disk"] = "memory"
 
     @property
     def mean_delay_ns(self) -> int:
         """Of the network."""
         return self.mean_delay // timedelta(microseconds=1) * 1000
+
+    @property
+    def times(self) -> SlotTimes:
+        """When keys are live."""
+        return SlotTimes(*(each // timedelta(microseconds=1) * 1000 for each in (self.slot, self.early, self.late)))
 
     @property
     def replay_capacity(self) -> int:
@@ -84,9 +92,15 @@ class Scene:
             f"strict_kx = {str(self.strict_kx).lower()}", f"receive_buffer = {RECEIVE_BUFFER}", "[mixing]",
             f'max_latency = "{format_duration(self.max_latency)}"', "[keys]", f'slot = "{format_duration(self.slot)}"',
             f'early = "{format_duration(self.early)}"', f'late = "{format_duration(self.late)}"',
-            f'interval = "{format_duration(max(self.slot, timedelta(minutes=1)))}"', 'overlap_period = "10s"', 'chain = "memory"',
-            identity_table(store_path(Path("network"), NODE)),
+            f'interval = "{format_duration(max(self.slot, timedelta(minutes=1)))}"', 'overlap_period = "10s"',
+            f'chain = "{self.chain}"', identity_table(store_path(Path("network"), NODE)),
         ))  # fmt: skip
+
+
+SECONDS = timedelta(seconds=1)
+ROTATING = Scene(slot=2 * SECONDS, early=1.5 * SECONDS, late=2.4 * SECONDS, key_s=3.0)
+"""Keys that change all the time: the graces that its mean delay and max_latency ask for at least, and that 2 s slots allow at
+most."""
 
 
 class Stage:
