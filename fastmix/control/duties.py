@@ -20,7 +20,7 @@ from fastmix.control.identity import NodeIdentity
 from fastmix.control.load import Load
 from fastmix.control.records import Records
 from fastmix.control.slot_keys import SlotKeyDuty
-from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot
+from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot, published_keys
 from fastmix.errors import FastmixError
 from fastmix.files.durations import duration_ns
 from fastmix.files.secret import read_secret
@@ -116,7 +116,7 @@ class Duties:
         n = int(snapshot["copy"]["link_count"][0, int(snapshot["generation"][0]) & 1])
         self.root_ids = [row.tobytes() for row in self.page["root_ids"][:n]]
         if self.slot_keys is not None:
-            self.slot_keys.take_over(kept_policy(self.page, self.config))
+            self.slot_keys.take_over(published_keys(self.secret), kept_policy(self.page, self.config))
         try:
             self._keep_reserved(LOCK_PATIENCE_S)
         except FastmixError as error:

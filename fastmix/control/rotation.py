@@ -211,6 +211,15 @@ class Rotation:
         """The first slot that is worth listing: the first live one with a pair, or the next that will get one."""
         return min((slot for slot in self.pairs if self.times.closes_ns(slot) > now_ns), default=self.chain.slot)
 
+    def opens_next_ns(self, now_ns: int) -> int | None:
+        """When the first slot opens that has a pair, or will get one; None where it is open."""
+        opens_ns = self.times.opens_ns(self.first(now_ns))
+        return opens_ns if opens_ns > now_ns else None
+
+    def is_ahead(self, now_ns: int) -> bool:
+        """Whether slots that are still to open have been given up."""
+        return self.first(now_ns) > self.times.next_unopened(now_ns)
+
     def publics(self, now_ns: int, end: int) -> tuple[int, list[bytes]]:
         """(first slot, X25519 publics) until the slot `end`, which is not in it: those of pairs, then of the chains. A slot whose
         pair is lost has none."""

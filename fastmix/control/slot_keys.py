@@ -30,6 +30,14 @@ ADOPTED_WAIT_S, ADOPTED_LOOK_S = 5.0, 0.005
 """So long a data plane may take to let go of keys that burn; then their files are wiped all the same."""
 MOVED_NS = 1_000_000_000
 PARTED = "the wall clock has parted from boot time"
+NOT_OPENED = (
+    "wait: the replay sets of before are gone or may have forgotten packets, as after a reboot, so keys begin with the first "
+    "slot that had not opened; fastmix keys rotate --compromised NODE begins with fresh keys at once"
+)
+GIVEN_UP = (
+    "a start with a clock that was ahead has given up all slots before. If the wall clock is right now, fastmix keys rotate "
+    "--compromised NODE begins again with the slot of now; if it is behind, set it right"
+)
 AGAIN_NS = 2_000_000_000
 """So long after something could not be had it is tried again."""
 
@@ -73,12 +81,14 @@ class SlotKeyDuty:
             raise self.unwritten
         self.published = self._keys(now_ns)
         self._note_new()
+        for issue in self._silence():
+            log.warning("%s: %s", issue.problem, issue.remedy)
         return self.published
 
-    def take_over(self, policy: KeyRotationPolicy | None = None) -> None:
-        """In place of `begin`, where a predecessor has published: `tick` goes on, as soon as it can. `policy`: one that was set
+    def take_over(self, published: list[SnapshotKey], policy: KeyRotationPolicy | None = None) -> None:
+        """In place of `begin`, where a predecessor has `published`: `tick` goes on, as soon as it can. `policy`: one that was set
         after the start."""
-        self.kept_policy = policy
+        self.published, self.kept_policy = published, policy
 
     def _resume(self, policy: KeyRotationPolicy | None, *, goes_on: bool = False) -> int:
         """Opens the chain, and takes up what a predecessor has left; the time. `goes_on`: the predecessor was a control of this
@@ -198,6 +208,18 @@ class SlotKeyDuty:
             yield HealthIssue("descriptor", status, str(self.unwritten), lasts)
         if self.has_begun:
             yield from self.clock.issues(self.rotation.times)
+        yield from self._silence()
+
+    def _silence(self) -> Iterator[HealthIssue]:
+        """No published key is accepted at this moment, whatever the reason."""
+        boot_ns = self.clocks().boot_ns
+        if any(key.from_ns <= boot_ns < key.until_ns for key in self.published):
+            return
+        problem, remedy = "no key is live: every packet is refused", "mend what the other issues and the log name"
+        if self.has_begun and (opens_ns := self.rotation.opens_next_ns(now_ns := self.now_ns())):
+            problem += f" until {datetime.fromtimestamp(opens_ns / 1e9, UTC):%F %T} UTC, when the next slot opens that has a key"
+            remedy = GIVEN_UP if self.rotation.is_ahead(now_ns) else NOT_OPENED
+        yield HealthIssue("no_key", HealthStatus.UNHEALTHY, problem, remedy)
 
     def _keys(self, now_ns: int) -> list[SnapshotKey]:
         """The keys to publish. Whatever the clock does: one that was published opens no later, and lives no longer."""

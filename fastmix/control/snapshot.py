@@ -75,6 +75,17 @@ def publish_keys(region: Region, keys: Sequence[SnapshotKey]) -> int:
     return generation
 
 
+def published_keys(region: Region) -> list[SnapshotKey]:
+    """What is published, oldest first."""
+    snapshot = region["snapshot"]
+    records = snapshot["copy"]["keys"][0, int(snapshot["generation"][0]) & 1]
+    return [
+        SnapshotKey(bytes(record["id"]), int(record["slot"]), int(record["from_ns"]), int(record["until_ns"]))
+        for record in records
+        if record["live"]
+    ]
+
+
 def write_keys(records: npt.NDArray[Any], keys: Sequence[SnapshotKey]) -> None:
     """records: `SNAPSHOT_KEY`[3]. `ValueError` for more keys."""
     if len(keys) > KEYS_MAX:

@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -47,10 +48,14 @@ class MovedNode(CommandNode):
         """That of its machine's wall clock."""
         return (time.time_ns() + self.moved_ns) // SLOT_NS
 
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of `fastmix`, on that machine."""
+        command = [sys.executable, "-m", "fastmix", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=self.environment, timeout=60, check=False)
+
     def keys(self, *words: str) -> str:
-        """What `fastmix keys` prints, on that machine."""
-        command = [sys.executable, "-m", "fastmix", "keys", *words]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=self.environment, timeout=60, check=False)
+        """What `fastmix keys` prints."""
+        ended = self.ask("keys", *words)
         assert (ended.returncode, ended.stderr) == (0, ""), ended
         return ended.stdout
 
@@ -75,11 +80,17 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def node(tmp_path: Path, library: Path) -> Iterator[MovedNode]:
+def stopped(tmp_path: Path, library: Path) -> Iterator[MovedNode]:
+    """A node that was not started yet."""
     made = MovedNode(tmp_path, library)
-    made.start()
     yield made
     made.kill()
+
+
+@pytest.fixture
+def node(stopped: MovedNode) -> MovedNode:
+    stopped.start()
+    return stopped
 
 
 def burnt(node: MovedNode, before: set[str]) -> None:
@@ -135,3 +146,25 @@ def test_a_start_after_a_jump_burns(node: MovedNode) -> None:
     assert "has parted from boot time" in node.log.read_text()
     assert "clock" not in node.issues()
     until(lambda: max(node.live(), default=0) >= node.slot() - 2)
+
+
+def test_a_boot_with_a_clock_ahead(stopped: MovedNode) -> None:
+    """The next boot, with the right clock, has no key for a week: health says so, and how to begin again."""
+    node = stopped
+    node.set_clock(7 * 24 * 3600 * S)
+    node.start()
+    until(node.live)
+    assert node.ask("health", str(node.config)).returncode == 0, "a start is no reason to say anything"
+    node.stop()
+    shutil.rmtree(node.state_dir)
+    node.set_clock(0)
+    node.start()
+    health = node.ask("health", str(node.config))
+    said = " ".join(health.stdout.split())
+    assert (health.returncode, said.split()[0]) == (1, "unhealthy"), health
+    assert "no key is live" in said
+    assert "rotate --compromised NODE begins again" in said
+    assert "given up all slots before" in node.log.read_text()
+    node.keys("rotate", "--compromised", str(node.config))
+    until(lambda: max(node.live(), default=0) >= node.slot())
+    until(lambda: node.ask("health", str(node.config)).returncode == 0)
