@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fastmix.errors import ConfigError, CryptoError
 from fastmix.files.durable import write_durably
+from fastmix.files.private import why_unwritable
 from fastmix.keys.slots import SlotTimes
 
 CONTEXT = b"fastmix descriptor 1\0"
@@ -64,6 +65,13 @@ def write_descriptor(path: Path, descriptor: Descriptor, signer: Signer) -> None
     signature = signer.sign(CONTEXT + line)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, line + b"\n" + signature.hex().encode() + b"\n", 0o644)
+
+
+def check_place(path: Path) -> None:
+    """`ConfigError` where a node could not put its descriptor there; changes nothing."""
+    problem = f"{path} is a directory: move it away" if path.is_dir() else why_unwritable(path.parent)
+    if problem:
+        raise ConfigError(f"{path}: the descriptor could not be written: {problem}, or name another file in the network file")
 
 
 def read_descriptor(path: Path, node: int, identity: bytes, now_ns: int) -> Descriptor:

@@ -26,9 +26,9 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     profile
         A profile whose settings lie under those of the configuration: a name of `fastmix tune list`, or a file.
     check
-        Only check the configuration, the network file, the secrets that the node reads, and the room for its replay sets; open
-        the identity's store as the node would, and look at its chain of mix keys; show where each setting that is not a default
-        comes from.
+        Only check the configuration, the network file, the secrets that the node reads, the places that it writes to, and the
+        room for its replay sets; open the identity's store as the node would, and look at its chain of mix keys; show where each
+        setting that is not a default comes from.
     """
     from fastmix.config import MixnodeConfig
     from fastmix.files.toml import toml_text
@@ -76,8 +76,8 @@ def refuse_network_file(path: Path) -> None:
 
 
 def check_files(config: "MixnodeConfig", path: Path) -> None:
-    """Reads all that the node will read, and decrypts nothing; `ConfigError` or `KeyStoreError` names what is wrong. Identity or
-    secret must be that of the network file."""
+    """Reads all that the node will read, and decrypts nothing; looks at all places that it will write to. `FastmixError` names
+    what is wrong. Identity or secret must be that of the network file."""
     from fastmix.control.agreement import check_keys
     from fastmix.errors import ConfigError
     from fastmix.kernels.isa import active
@@ -101,6 +101,19 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
             f"{path}: mixing.classes has {n_classes} entries, but the network has {network.classes} classes: remove some"
         )
     StaticLinkRoots(network, node.number)
+    check_places(network, config)
+
+
+def check_places(network: "Network", config: "MixnodeConfig") -> None:
+    """`FastmixError` where the node could not write: its state, the counters of its links, its descriptor. Writes nothing."""
+    from fastmix.descriptor import check_place
+    from fastmix.links.reservations import check_counters, counter_files
+    from fastmix.process.state_dir import check_state_dir
+
+    check_state_dir(config.state_dir)
+    check_counters(counter_files(network, config.number))
+    if network.rotates:
+        check_place(network.path.parent / network.node(config.number).descriptor)
 
 
 def check_room(config: "MixnodeConfig") -> None:

@@ -50,6 +50,16 @@ def check_private_directory(path: Path) -> None:
         raise ConfigError(f"{path}: has mode {stat.S_IMODE(status.st_mode):04o}, so others can write to it: chmod 700 {path}")
 
 
+def why_unwritable(directory: Path) -> str | None:
+    """Why this user could not write files in a directory, which need not be there yet, and a remedy; None where nothing shows."""
+    place = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir():
+        return f"{place} is not a directory: move it away"
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+        return f"user {os.geteuid()} cannot write in {place}: chown or chmod it"
+    return None
+
+
 def lock(fd: int, wait_s: float = 0.0) -> bool:
     """Takes the file's lock for this process, which keeps it until it ends or closes `fd`; False where another has it."""
     give_up = time.monotonic() + wait_s

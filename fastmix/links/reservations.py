@@ -18,6 +18,7 @@ from typing import Any
 
 from fastmix.errors import ConfigError, CryptoError, FastmixError, ResourceExhausted
 from fastmix.files.held import HeldFile
+from fastmix.files.private import open_private, why_unwritable
 from fastmix.network import End, Network
 from fastmix.packet.geometry import COUNTER_END
 
@@ -43,6 +44,20 @@ def counter_files(network: Network, me: End) -> list[Path]:
     end = f"node-{me}" if isinstance(me, int) else f"client-{me.hex()[:16]}"
     secrets = [network.secret_path(link) for link in network.links_of(me)]
     return [secret.with_name(f"{secret.name}.{end}.counters") for secret in secrets]
+
+
+def check_counters(files: Iterable[Path]) -> None:
+    """`FastmixError` where `Reservations.open` could not use one of the files; takes and makes none, and bears that another
+    process has them."""
+    for path in files:
+        try:
+            with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+                _understood(path, file.read())
+        except FileNotFoundError:
+            if problem := why_unwritable(path.parent):
+                raise _unusable(path, problem) from None
+        except OSError as error:
+            raise _unusable(path, str(error.strerror)) from None
 
 
 class Reservations:
@@ -148,18 +163,12 @@ class _LinkFile:
                 f"{path}: is in use: another node or client runs with the same end of this link: stop it first"
             ) from None
         except OSError as error:
-            raise ResourceExhausted(
-                f"{path}: cannot use the counter reservations: {error.strerror}; link secrets must lie in a directory "
-                "that this user can write"
-            ) from None
+            raise _unusable(path, str(error.strerror)) from None
         try:
-            self.limits = _decode(self.file.read())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.limits = _understood(path, self.file.read())
+        except CryptoError:
             self.file.close()
-            raise CryptoError(
-                f"{path}: the counter reservations are damaged ({error}), so a key and counter could be used twice: "
-                "make a new link secret with `fastmix keys new`, for both ends, then delete this file"
-            ) from None
+            raise
 
     def store(self, root_id: bytes, limits: tuple[int, int]) -> None:
         """One root's limits, disk first, memory after: a failed write leaves the old ones in force."""
@@ -175,6 +184,24 @@ class _LinkFile:
         except OSError as error:
             raise ResourceExhausted(f"{self.file.path}: cannot write the counter reservations: {error.strerror}") from None
         self.limits = limits
+
+
+def _unusable(path: Path, why: str) -> ResourceExhausted:
+    """What the system, or the file's place, refuses."""
+    must = "link secrets must lie in a directory that this user can write"
+    return ResourceExhausted(f"{path}: cannot use the counter reservations: {why}; {must}")
+
+
+def _understood(path: Path, data: bytes) -> Limits:
+    """What a file says; `CryptoError` where it is damaged."""
+    try:
+        return _decode(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f" ({error})" if type(error) is ValueError else ""  # the words of others say nothing of what to do
+        raise CryptoError(
+            f"{path}: the counter reservations are damaged{why}, so a key and counter could be used twice: "
+            "make a new link secret with `fastmix keys new`, for both ends, then delete this file"
+        ) from None
 
 
 def _ahead(start: int) -> int:

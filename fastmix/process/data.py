@@ -22,6 +22,7 @@ from fastmix.files.private import lock, open_private
 from fastmix.network import Network
 from fastmix.process.mixing import tick_of
 from fastmix.process.placement import place_threads
+from fastmix.process.state_dir import DATA_LOCK
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.lifeline import keep_unseen, set_lifeline, set_timer_slack
 from fastmix.seam.logs import configure_logs
@@ -113,7 +114,7 @@ def take_lock(setup: NodeSetup) -> int | None:
     """The state directory belongs to one data plane. A predecessor that was killed has lost it; one that lives is waited for.
     None: told to end meanwhile.
     """
-    fd = open_private(setup.config.state_dir / "lock", os.O_RDWR | os.O_CREAT)
+    fd = open_private(setup.config.state_dir / DATA_LOCK, os.O_RDWR | os.O_CREAT)
     told_at = time.monotonic() + LOCK_PATIENCE_S
     while not lock(fd, WAIT_S):
         if told_to_end(setup.page):

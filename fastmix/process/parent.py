@@ -19,9 +19,8 @@ from fastmix.config import MixnodeConfig
 from fastmix.control.ask import LAST_METRICS
 from fastmix.control.duties import metrics_of
 from fastmix.dataplane.plane import DataPlane
-from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.errors import ResourceExhausted
 from fastmix.files.durable import write_durably
-from fastmix.files.private import check_private_directory, lock, open_private
 from fastmix.kernels.isa import active
 from fastmix.network import Network
 from fastmix.process.data import EXIT_DRAINED, EXIT_KEYS, EXIT_REFUSED, NodeSetup, run_data_plane
@@ -29,6 +28,7 @@ from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
 from fastmix.process.mixing import mixing_blob
 from fastmix.process.placement import check_cores
+from fastmix.process.state_dir import take_state_dir
 from fastmix.process.swap import check_memory, check_swap
 from fastmix.seam.lifeline import end_at_once, keep_unseen
 from fastmix.seam.logs import configure_logs
@@ -43,8 +43,6 @@ SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MUTE = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 """A terminal's Ctrl-C, or its end, reaches all; the parent decides. Blocked in control from its first instruction; SIGTERM until
 it serves."""
-NODE_LOCK = "node.lock"
-"""Held by the parent for its life: a state directory is one node's. The data plane has a lock of its own there."""
 EXIT_UNTOLD = 1
 """Stands for the code 0 of a data plane that has not drained: a strategy may have ended the process."""
 SHORT_LIFE_S = 1.0
@@ -127,16 +125,7 @@ class Parent:
 
     def _prepare_state_dir(self) -> None:
         state_dir = self.config.state_dir
-        try:
-            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            check_private_directory(state_dir)
-            self.owner_lock = open_private(state_dir / NODE_LOCK, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise ResourceExhausted(
-                f"state_dir {state_dir}: {error.strerror}: name a directory that this user can write"
-            ) from None
-        if not lock(self.owner_lock):
-            raise ConfigError(f"state_dir {state_dir} is in use by another node: stop that one, or name another directory")
+        self.owner_lock = take_state_dir(self.config)
         self._warn(check_swap(state_dir, self.config.allow_swap))
         self._warn(check_memory(state_dir, self.config.allow_swap) if self.network.rotates else None)
 

@@ -80,6 +80,14 @@ def test_a_store_that_is_not_private_or_not_there(node: CommandNode) -> None:
     assert "there is no key store" in node.refused("--check")
 
 
+def test_a_place_where_no_descriptor_can_be(node: CommandNode) -> None:
+    node.descriptor.parent.write_text("")
+    for options in ((), ("--check",)):
+        said = node.refused(*options, code=2)
+        assert f"{node.descriptor}: the descriptor could not be written: {node.descriptor.parent} is not a directory" in said
+    assert not node.state_dir.exists()
+
+
 def test_a_chain_that_cannot_be_opened(node: CommandNode) -> None:
     """The check sees it, while the node runs and before a start, and changes nothing; without a chain there is nothing to see."""
     node.checked()

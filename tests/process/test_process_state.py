@@ -79,16 +79,53 @@ def test_a_second_node_in_the_same_directory(start) -> None:
     assert node.state() == "running"
 
 
-def test_a_directory_of_others(planned) -> None:
-    planned.state_dir.mkdir()
-    planned.state_dir.chmod(0o777)
-    assert f"chmod 700 {planned.state_dir}" in refused(write_config(planned))
-    planned.state_dir.chmod(0o700)
-    os.symlink("/etc/hostname", planned.state_dir / "node.lock")
-    assert "symbolic link" in refused(write_config(planned))
-    (planned.state_dir / "node.lock").unlink()
-    os.chown(planned.state_dir, 12345, -1)
-    assert "belongs to user 12345" in refused(write_config(planned))
+def spoil(node, how: str) -> str:
+    """Makes a place unusable that the node would write to; what is said of it."""
+    state_dir, counters = node.state_dir, node.folder / "network" / "secrets" / "link-1.node-1.counters"
+    if how == "a file":
+        state_dir.write_text("")
+        return f"state_dir {state_dir}: {state_dir} is not a directory: move it away, or name another directory"
+    if how == "below a file":
+        state_dir.symlink_to("/etc/hostname/state")
+        return f"state_dir {state_dir}: {state_dir} is not a directory"
+    if how.startswith("counters"):
+        counters.mkdir() if how == "counters: a directory" else counters.write_text('{"body": ')
+        return f"{counters}: " + (
+            "is no regular file" if how == "counters: a directory" else "the counter reservations are damaged, so"
+        )
+    state_dir.mkdir(0o777 if how == "open" else 0o700)
+    if how == "open":
+        state_dir.chmod(0o777)
+        return f"chmod 700 {state_dir}"
+    if how == "link":
+        (state_dir / "node.lock").symlink_to("/etc/hostname")
+        return "symbolic link"
+    os.chown(state_dir, 12345, -1)
+    return f"belongs to user 12345, but this is user 0: chown 0 {state_dir}"
+
+
+@pytest.mark.parametrize("how", ["a file", "below a file", "open", "link", "another's", "counters: a directory", "counters: cut"])
+def test_a_place_that_cannot_be_used(planned, how, capsys: pytest.CaptureFixture[str]) -> None:
+    """The check says the same as the start, and changes nothing."""
+    told, config = spoil(planned, how), str(write_config(planned))
+    before = sorted(planned.folder.rglob("*"))
+    assert main(["run", "--check", config]) in (1, 2)
+    said = capsys.readouterr().err
+    assert told in said
+    assert sorted(planned.folder.rglob("*")) == before
+    assert refused(Path(config)) == said
+
+
+@pytest.mark.parametrize(("access", "mode"), [({}, 0o700), ({"viewers": ["user:daemon"]}, 0o711)])
+def test_a_directory_that_lets_others_in_is_closed(start, access, mode) -> None:
+    """Nobody else can pass it, or with `[access]` list it; the log says so, and a directory that is as wanted is left alone."""
+    node = start(options={"access": access})
+    assert node.stop() == 0
+    assert "which let others in" not in node.log()
+    node.state_dir.chmod(0o755)
+    node.start()
+    assert node.state_dir.stat().st_mode & 0o777 == mode
+    assert f"state_dir {node.state_dir} had mode 0755, which let others in: it has {mode:04o} now" in node.log()
 
 
 def test_a_strategy_that_ends_the_process(start) -> None:
