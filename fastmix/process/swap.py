@@ -1,5 +1,6 @@
 """Whether replay sets and keys, which are files of the state directory, can reach a disk."""
 
+import os
 from pathlib import Path
 
 from fastmix.errors import ConfigError
@@ -55,11 +56,15 @@ def group_forbids_swap() -> bool:
 
 
 def mount_of(path: Path) -> tuple[str, list[str]]:
-    """(file system type, options) of the mount that holds `path`."""
-    best: tuple[int, str, list[str]] = (-1, "", [])
+    """(file system type, options) of the mount that holds `path`, or will: the kernel says which, whatever names look like."""
     real = path.resolve()
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, where, kind, options, *_ = line.split()
-        if real.is_relative_to(where) and len(where) >= best[0]:
-            best = (len(where), kind, options.split(","))
-    return best[1], best[2]
+    fd = os.open(next(place for place in (real, *real.parents) if place.exists()), os.O_PATH | os.O_CLOEXEC)
+    try:
+        facts = dict(line.split(":", 1) for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines())
+    finally:
+        os.close(fd)
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, filesystem = (part.split() for part in line.split(" - ", 1))
+        if mount[0] == facts["mnt_id"].strip():
+            return filesystem[0], [*mount[5].split(","), *filesystem[-1].split(",")]
+    return "unknown", []

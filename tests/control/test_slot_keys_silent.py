@@ -9,6 +9,7 @@ from slot_machine import HOUR, SLOT, START, Machine, S, machine_in
 from fastmix.control.slot_keys import SlotKeyDuty
 from fastmix.control.snapshot import published_keys
 from fastmix.errors import ResourceExhausted
+from fastmix.seam.pair import pair_files
 from fastmix.status import HealthStatus
 
 
@@ -58,6 +59,24 @@ def test_a_reboot_waits_for_the_next_slot(machine: Machine) -> None:
     assert "wait: the replay sets of before are gone" in told(machine)
     machine.after(SLOT)
     assert not told(machine)
+
+
+@pytest.mark.parametrize("pairs", ["kept", "lost"])
+def test_a_chain_that_was_moved_away(machine: Machine, pairs: str) -> None:
+    """A new one begins with the slot of now, or after the pairs that are whole; it never gives a key of before."""
+    machine.after(20 * S)
+    before, now = machine.publics(), machine.unix_ns // SLOT
+    for path in pair_files(machine.folder) if pairs == "lost" else ():
+        path.unlink()
+    for path in machine.keys_dir.glob("mix-keys*"):
+        path.rename(path.with_name(f"old-{path.name}"))
+    machine.begin()
+    machine.tick()
+    assert not told(machine)
+    assert machine.live() == [now]
+    assert (machine.publics() == before) == (pairs == "kept")
+    machine.after(SLOT)
+    assert machine.live() == [now + 1]
 
 
 def test_a_control_that_follows_another(machine: Machine) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from places import config_of, written_plan
-from real_node import children, is_control
+from real_node import ROOT, children, is_control
 
 from fastmix.errors import ConfigError
 from fastmix.files.private import lock
@@ -27,6 +29,33 @@ def test_swap_matters_to_memory_only(monkeypatch) -> None:
     with pytest.raises(ConfigError, match="may also be on a disk"):
         swap.check_swap(Path("/in-memory"), False)
     assert "allow_swap is set" in (swap.check_swap(Path("/in-memory"), True) or "")
+
+
+MOUNTS = """
+mount -t tmpfs none "$1" || exit 3
+mkdir -p "$1/a disk/state" "$1/under/state"
+mount --bind "$2" "$1/a disk"; mkdir -p "$1/a disk/state"
+mount -t tmpfs -o size=1m none "$1/under/state"
+mount --bind "$2" "$1/under"; mkdir -p "$1/under/state"
+exec "$3" -c "import sys; from pathlib import Path; from fastmix.process.swap import mount_of
+for path in sys.argv[1:]: print(mount_of(Path(path))[0])" "$1" "$1/not/there" "$1/a disk/state" "$1/under/state" "$2"
+"""
+
+
+def test_a_disk_is_known_whatever_its_mount_is_called(tmp_path: Path) -> None:
+    """A name with a space, and a mount that hides another. In a mount namespace of its own, where this user may have one."""
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    memory.mkdir()
+    disk.mkdir()
+    words = ["unshare", *(["-m"] if os.geteuid() == 0 else ["-Urm"])]
+    if subprocess.run([*words, "true"], stderr=subprocess.DEVNULL, timeout=60, check=False).returncode:
+        return  # a container without that right: nothing can be mounted in it
+    words += ["sh", "-c", MOUNTS, "sh", str(memory), str(disk), sys.executable]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True, env=environment)
+    first, coming, spaced, hidden, beside = ended.stdout.split()
+    assert (first, coming) == ("tmpfs", "tmpfs")
+    assert spaced == hidden == beside
 
 
 def test_every_link_can_bring_packets(tmp_path: Path) -> None:
