@@ -1,5 +1,6 @@
 """`fastmix keys init|export|import|verify|audit|passwd`: the encrypted identity of a node, its backup, its audit log."""
 
+import logging
 import os
 import pwd
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fastmix.keys.hierarchy import Identity
     from fastmix.keys.wrapping import Wrapping
 
+log = logging.getLogger(__name__)
 UNLOCK, KEPT, NEW = UnlockOptions(), KeptOptions(), NewPassphraseOptions()
 """Nothing said."""
 FAILED = 1
@@ -63,8 +65,8 @@ def export(
     from fastmix.keys.store import create_store
 
     keep_unseen()
-    with opened(store, unlock) as identity, audit_log(store, identity) as log:
-        with log.recorded(actor(), "keys.export", to=str(backup)):
+    with opened(store, unlock) as identity, audit_log(store, identity) as records:
+        with records.recorded(actor(), "keys.export", to=str(backup)):
             create_store(backup, identity, new_wrapping(backup, "passphrase", unlock, new, KEPT))
         tell(backup, identity, "passphrase", json=json)
 
@@ -121,8 +123,8 @@ def passwd(
     from fastmix.keys.store import rewrap_store
 
     keep_unseen()
-    with opened(store, unlock) as identity, audit_log(store, identity) as log:
-        with log.recorded(actor(), "keys.passwd", kept_by=kept.kept_by):
+    with opened(store, unlock) as identity, audit_log(store, identity) as records:
+        with records.recorded(actor(), "keys.passwd", kept_by=kept.kept_by):
             rewrap_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
         tell(store, identity, kept.kept_by, json=json)
 
@@ -156,7 +158,8 @@ def audit(
     log
         The log. By default the store's path with .audit behind.
     noted
-        A head that this command has printed before: it must still be in the log.
+        A head that this command has printed before: it must still be in the log, which may then begin with something else than
+        the making of the store.
     json
         Print one JSON object: number of records, head, findings.
     """
@@ -212,14 +215,16 @@ def opened(store: Path, unlock: UnlockOptions) -> "Iterator[Identity]":
 
 
 @contextmanager
-def audit_log(store: Path, identity: "Identity") -> "Iterator[AuditLog]":
-    """The audit log beside a store, found whole before anything is done."""
+def audit_log(store: Path, identity: "Identity", *, new: bool = False) -> "Iterator[AuditLog]":
+    """The audit log beside a store, found whole before anything is done; a warning where an old store has none."""
     from fastmix.keys.audit import AuditLog, log_path
 
     with identity.storage_key("audit") as key:
-        log = AuditLog(log_path(store), key)
-        log.check()
-        yield log
+        audit = AuditLog(log_path(store), key)
+        audit.check()
+        if not new and not audit.path.exists():
+            log.warning("%s: the audit log is gone: a new one begins, which says so; look who has moved it away", audit.path)
+        yield audit
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def write(
     try:
         plan.write(directory, passphrase_file)
         for number, identity in plan.identities.items():
-            with audit_log(store_path(directory, number), identity) as log:
+            with audit_log(store_path(directory, number), identity, new=True) as log:
                 log.append(actor(), "keys.init", identity=identity.public.hex(), kept_by="passphrase")
         for node in plan.network.nodes:
             text = node_config(plan, directory, node.number, policy, asks=passphrase_file is not None)

@@ -2,8 +2,11 @@
 
 One JSON object a line; `n` counts from 0, and `mac` is HMAC-SHA256 under the storage key "audit" over the mac before and the
 line without its own. The *head* beside it, `PATH.head`, says under the same key how many lines there are, so that a cut end is
-seen. Both are on disk before `append` returns. Who puts back an older log together with its older head is seen only by those who
-have noted a newer head: `examine(noted=)`.
+seen; it is there before the log is, so that no crash leaves a log without one. Both are on disk before `append` returns.
+
+Record 0 is the making of the store, or says `audit.begun`: of a log that took the place of one that is gone, and of a fixed
+network's node. Who puts back an older log together with its older head is seen only by those who have noted a newer head:
+`examine(noted=)`.
 """
 
 import fcntl
@@ -12,9 +15,10 @@ import json
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +37,10 @@ HEAD_MAX = 256
 """Bytes of a head's file."""
 FIELDS = ("n", "at", "actor", "action", "mac")
 """Names that a record has by itself."""
+MAKINGS, BEGUN = ("keys.init", "keys.import"), "audit.begun"
+"""What record 0 may say."""
+_BEGINNING = threading.Lock()
+"""One thread at a time begins a log; other processes may, too."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,10 @@ class AuditLog:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             self._follow(fd)
-            if self._lost is not None:
-                self._record(fd, {"actor": "fastmix", "action": "audit.begun", "lost": str(self._lost)})
+            if not self._head.n and (self._lost or action not in MAKINGS):
+                self._record(fd, {"actor": "fastmix", "action": BEGUN, **({"lost": str(self._lost)} if self._lost else {})})
                 self._lost = None
+                self._follow(fd)
             self._record(fd, {"actor": actor, "action": action, **fields})
         finally:
             os.close(fd)
@@ -115,13 +124,27 @@ class AuditLog:
     def _open(self) -> int:
         """A descriptor for reading and appending."""
         try:
-            if not self.path.is_symlink() and not self.path.exists() and not head_path(self.path).exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-                sync_directory(self.path.parent)
+            if not self.path.is_symlink() and not self.path.exists():
+                self._begin()
             os.close(open_private(self.path, "audit log", f"put it back, or move {head_path(self.path)} away to begin a new one"))
             return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
-            raise KeyStoreError(f"{self.path}: cannot be written: {error.strerror}; check the directory and its owner") from None
+            raise KeyStoreError(
+                f"{self.path}: cannot be written, nothing was recorded: {error.strerror}; make room, or check the directory"
+            ) from None
+
+    def _begin(self) -> None:
+        """The head of an empty log, then the log: a crash between the two leaves what is gone on with here. Beside a head that
+        names records nothing is made."""
+        head = _head_line(Head(0, START), self._key)
+        with _BEGINNING:
+            if _read_head(self.path) is None:
+                with suppress(FileExistsError):  # another process begins it
+                    write_durably(head_path(self.path), head, replace=False)
+            if _read_head(self.path) == head:
+                with suppress(FileExistsError):
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+                sync_directory(self.path.parent)
 
     def _record(self, fd: int, what: dict[str, object]) -> None:
         at = datetime.fromtimestamp(self._unix_ns() / 1e9, UTC).isoformat(timespec="microseconds")
@@ -156,27 +179,49 @@ class AuditLog:
         self._end, self._head, self._seen = len(data), head, _identity(fd)
 
     def _mend_head(self, head: Head) -> None:
-        """A crash between a line and its head has left that one behind: before another line, so that it is never two behind."""
+        """A crash between a line and its head has left that one behind, or a disk that failed has not synced its name: before
+        another line, so that it is never two behind."""
         line = _head_line(head, self._key)
         try:
             if _read_head(self.path) != line:
                 write_durably(head_path(self.path), line)
+            else:
+                sync_directory(self.path.parent)
         except OSError as error:
             raise KeyStoreError(f"{self.path}: cannot be written, nothing was recorded: {error.strerror}; make room") from None
 
     def _write(self, fd: int, line: bytes, head: Head) -> None:
-        """Line, then head; after an error the log ends where it ended."""
+        """Line, then head. After an error the log ends where it ended, unless the new head is there: then the line counts."""
+        sealed = _head_line(head, self._key)
         try:
             if os.write(fd, line) != len(line):
                 raise OSError(0, "No space left on device")
             os.fsync(fd)
-            write_durably(head_path(self.path), _head_line(head, self._key))
+            write_durably(head_path(self.path), sealed)
         except OSError as error:
-            os.ftruncate(fd, self._end)
-            raise KeyStoreError(f"{self.path}: cannot be written, nothing was recorded: {error.strerror}; make room") from None
+            self._seen = None
+            if not self._names(sealed, error):
+                self._cut(fd)
+                problem = f"cannot be written, nothing was recorded: {error.strerror}; make room"
+                raise KeyStoreError(f"{self.path}: {problem}") from None
+            log.warning("%s: recorded, but the name of its head may not be on disk yet: %s", self.path, error.strerror)
+        else:
+            inode, _, written_ns = _identity(fd)
+            self._seen = inode, self._end + len(line), written_ns  # the size that it should have: another's line between is seen
         self._end, self._head = self._end + len(line), head
-        inode, _, written_ns = _identity(fd)
-        self._seen = inode, self._end, written_ns  # the size that it should have: another's line between is seen by it
+
+    def _names(self, sealed: bytes, after: OSError) -> bool:
+        """Whether this is the head that is there. Where nobody can read it the line stays: it may name that."""
+        try:
+            return _read_head(self.path) == sealed
+        except (OSError, KeyStoreError):
+            problem = f"cannot be written, and its head cannot be read: {after.strerror}"
+            raise KeyStoreError(f"{self.path}: {problem}; the last record may count or not: check the disk") from None
+
+    def _cut(self, fd: int) -> None:
+        """Takes off what was not recorded. Where that fails, too, the next record does it, or goes on behind a whole line."""
+        with suppress(OSError):
+            os.ftruncate(fd, self._end)
 
 
 def _identity(fd: int) -> tuple[int, int, int]:
@@ -195,22 +240,41 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + ".head")
 
 
-def verify(path: Path, key: LockedBytes, *, noted: Head | None = None) -> list[Finding]:
-    """All that is wrong with a log; none where it is whole. As `examine`."""
-    return examine(path, key, noted=noted)[0]
+def verify(path: Path, key: LockedBytes) -> list[Finding]:
+    """What is wrong with the lines and the head of a log, whatever it begins with; none where it is whole."""
+    return _examined(path, key)[1]
 
 
 def examine(path: Path, key: LockedBytes, *, noted: Head | None = None) -> tuple[list[Finding], Head]:
-    """All that is wrong with a log, and where it ends; `noted` is a head that it had once. `KeyStoreError` where it is none."""
-    with os.fdopen(open_private(path, "audit log", "check the path; the first key operation makes one"), "rb") as file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_SH)
-        data = file.read()
-        told = _read_head(path)
-    findings, head = _findings(data, told, key)
-    if noted is not None and noted.n and noted not in _heads(data):
+    """All that is wrong with the log of a store, and where it ends; `noted` is a head that it had once: who knows one knows how
+    the log begins. `KeyStoreError` where it is none."""
+    data, findings, head = _examined(path, key)
+    if noted is None or not noted.n:
+        is_known = any(finding.line == 1 for finding in findings)
+        return findings if is_known else findings + _beginning_findings(data), head
+    if noted not in _heads(data):
         problem = f"the noted record {noted.n - 1} is not in it as it was: an older log was put back, or another"
         findings.append(Finding(0, problem))
     return findings, head
+
+
+def _examined(path: Path, key: LockedBytes) -> tuple[bytes, list[Finding], Head]:
+    """The bytes of a log, what is wrong with them, and where they end."""
+    with os.fdopen(open_private(path, "audit log", "check the path; one that is gone was moved away or removed"), "rb") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+        data = file.read()
+        told = _read_head(path)
+    return data, *_findings(data, told, key)
+
+
+def _beginning_findings(data: bytes) -> list[Finding]:
+    """Whether record 0, in which nothing was changed, is the making of a store."""
+    record = json.loads(data.partition(b"\n")[0]) if data else {}
+    if record.get("action") in MAKINGS:
+        return []
+    ended = f", which had ended at {record['lost']}" if "lost" in record else ""
+    problem = f"the log does not begin with the store's making: an earlier one{ended}, was moved away or removed"
+    return [Finding(1 if data else 0, f"{problem}; if that was you, note this log's head and give it with --noted")]
 
 
 def _findings(data: bytes, told: bytes | None, key: LockedBytes) -> tuple[list[Finding], Head]:
@@ -243,7 +307,7 @@ def _gap(expected: int, n: int) -> str:
 def _head_findings(told: bytes | None, head: Head, data: bytes, key: LockedBytes) -> list[Finding]:
     """What the head's file says of the log's end. The log may be one record ahead: a crash between the two."""
     if told is None:
-        return [Finding(0, "the head is missing: a cut end cannot be seen")] if data.count(b"\n") > 1 else []
+        return [Finding(0, "the head is missing: a cut end cannot be seen")]
     match = HEAD.fullmatch(told)
     if match is None:
         return [Finding(0, "the head is damaged: a cut end cannot be seen")]

@@ -1,9 +1,9 @@
 """The audit log of a store that is being made: begun before there is a store, under the key of the identity that it will hold.
 
-A kill between leaves a log without a store. That of an import goes on with the next import of the same identity. That of an
-`init` is under a key that is gone with its seed: no later identity can go on with it, nor check it. So a log that says of nothing
-but makings of a store that is not there is set aside, under a name that the new log's first record tells; any other log of
-another identity is refused as ever. An attempt that fails in order takes its own log away again: nothing was made.
+A kill between leaves a log without a store, or its first head alone. That of an import goes on with the next import of the same
+identity. That of an `init` is under a key that is gone with its seed: no later identity can go on with it, nor check it. So a log
+that says of nothing but makings of a store that is not there is set aside, under a name that the new log's first record tells;
+any other log of another identity is refused as ever. An attempt that fails in order takes its own log away: nothing was made.
 """
 
 import fcntl
@@ -17,12 +17,12 @@ from pathlib import Path
 from fastmix.errors import KeyStoreError
 from fastmix.files.durable import sync_directory
 from fastmix.keys._chain import LockedBytes
-from fastmix.keys.audit import LINE, AuditLog, head_path, log_path, verify
+from fastmix.keys.audit import HEAD, HEAD_MAX, LINE, MAKINGS, AuditLog, head_path, log_path
 from fastmix.keys.privatefile import read_private
 from fastmix.keys.store import check_absent
 
 log = logging.getLogger(__name__)
-MAKINGS, UNDONE = ("keys.init", "keys.import"), ("begun", "failed")
+UNDONE = ("begun", "failed")
 UNFINISHED_MAX = 1 << 16
 """Bytes of a log that is set aside; a longer one is looked at by people."""
 
@@ -34,11 +34,9 @@ def recorded_making(store: Path, key: LockedBytes, actor: str, action: str, **fi
     path = log_path(store)
     with _alone(store):
         check_absent(store)
-        if aside := _set_aside(path, key):
-            fields["unfinished_before"] = aside.name
-        is_new = not path.exists()
-        audit = AuditLog(path, key)
-        audit.check()
+        audit, is_new = AuditLog(path, key), not path.exists()
+        if aside := _set_aside(path, audit):
+            fields["unfinished_before"], is_new = aside.name, True
         try:
             with audit.recorded(actor, action, **fields):
                 yield
@@ -69,16 +67,21 @@ def _alone(store: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _set_aside(path: Path, key: LockedBytes) -> Path | None:
-    """Where an unfinished log of another identity is now; None where there is none. Its head goes first: a kill between the two
-    leaves what is found again."""
-    if not path.exists() or not verify(path, key) or not _is_unfinished(path):
+def _set_aside(path: Path, audit: AuditLog) -> Path | None:
+    """Where an unfinished log of another identity is now; None where there is none, or one that `audit` goes on with. Its head
+    goes first: a kill between the two leaves what is found again."""
+    try:
+        audit.check()
         return None
+    except KeyStoreError:
+        if not _is_unfinished(path):
+            raise
     aside = next(name for n in range(1, 1 << 16) if not _is_there(name := path.with_name(f"{path.name}.unfinished-{n}")))
     try:
         with suppress(FileNotFoundError):
             head_path(path).rename(head_path(aside))
-        path.rename(aside)
+        with suppress(FileNotFoundError):
+            path.rename(aside)
         sync_directory(path.parent)
     except OSError as error:
         raise KeyStoreError(f"{path}: cannot be set aside: {error.strerror}; move it and its head away") from None
@@ -91,8 +94,11 @@ def _is_there(path: Path) -> bool:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Whether a log says of nothing but makings that came to nothing."""
+    """Whether a log says of nothing but makings that came to nothing, or of nothing at all beside the head of an empty one."""
     try:
+        if not path.is_symlink() and not path.exists():
+            head = HEAD.fullmatch(read_private(head_path(path), "head of the audit log", "", HEAD_MAX))
+            return head is not None and not int(head[1])
         data = read_private(path, "audit log", "", UNFINISHED_MAX)
     except KeyStoreError:
         return False

@@ -95,6 +95,26 @@ def test_an_altered_audit_log(here: Path) -> None:
     assert json.loads(found.stdout)["findings"][0]["line"] == 1
 
 
+def test_an_audit_log_that_was_emptied_or_removed(here: Path) -> None:
+    words = ["store", "--passphrase-file", "one"]
+    export = ["export", "store", "backup", *words[1:], "--new-passphrase-file", "one"]
+    log = here / "store.audit"
+    head_path(log).unlink()
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    ended = keys("audit", *words, cwd=here)
+    assert (ended.returncode, ended.stdout.splitlines()[0]) == (1, "the head is missing: a cut end cannot be seen")
+    assert "nothing is added to it" in refused(*export, cwd=here)
+    log.unlink()
+    assert "there is no audit log" in refused("audit", *words, cwd=here)
+    made = keys(*export, cwd=here)
+    assert (made.returncode, "the audit log is gone: a new one begins" in made.stderr) == (0, True)
+    assert actions(log)[0] == ("audit.begun", None)
+    ended = keys("audit", *words, cwd=here)
+    assert (ended.returncode, "line 1: the log does not begin with the store's making" in ended.stdout) == (1, True)
+    head = ended.stdout.split()[-1]
+    assert done("audit", *words, "--noted", head, cwd=here)["findings"] == []
+
+
 def test_stores_that_are_refused(here: Path) -> None:
     store = here / "store"
     whole = store.read_bytes()
@@ -142,6 +162,15 @@ def test_nothing_is_overwritten(here: Path) -> None:
     assert not (here / "store").exists()
 
 
+def head_of(log: Path) -> bytes:
+    """Empty where it names no record yet."""
+    try:
+        head = head_path(log).read_bytes()
+    except FileNotFoundError:
+        return b""
+    return b"" if head.startswith(b'{"n":0,') else head
+
+
 def killed(*args: str, cwd: Path) -> None:
     """Such a command, killed when it has begun and asks for the new store's passphrase."""
     asked, never = os.pipe()
@@ -149,9 +178,9 @@ def killed(*args: str, cwd: Path) -> None:
     command = [sys.executable, "-m", "fastmix", "keys", *args, *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     log = log_path(cwd / args[-1 if args[0] == "init" else 2])
-    ended = head_path(log).read_bytes() if head_path(log).exists() else b""
+    ended = head_of(log)
     with subprocess.Popen(command, cwd=cwd, env=environment, pass_fds=[asked], stderr=subprocess.PIPE, text=True) as process:
-        until(lambda: process.poll() is not None or (head_path(log).exists() and head_path(log).read_bytes() != ended))
+        until(lambda: process.poll() is not None or head_of(log) not in (ended, b""))
         process.kill()
         assert process.wait() == -signal.SIGKILL, process.stderr.read()
     os.close(asked)

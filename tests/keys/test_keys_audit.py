@@ -18,7 +18,7 @@ from fastmix.keys._chain import LockedBytes
 from fastmix.keys.audit import AuditLog, Head, examine, head_path, verify
 
 KEY = bytes(range(32))
-N = 5
+N, ACTION = 5, "keys.import"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def path(tmp_path: Path, key: LockedBytes) -> Path:
     found = tmp_path / "identity.audit"
     log = AuditLog(found, key, unix_ns=count(1_700_000_000 * 10**9, 10**9).__next__)
     for i in range(N):
-        log.append("ann", "keys.rotate", slot=i, note='\n,"mac":é')
+        log.append("ann", ACTION, slot=i, note='\n,"mac":é')
     return found
 
 
@@ -49,7 +49,7 @@ def test_records_are_plain_json_and_chained(path: Path, key: LockedBytes) -> Non
     before = bytes(32)
     for n, line in enumerate(lines_of(path)):
         record = json.loads(line)
-        assert (record["n"], record["actor"], record["action"], record["slot"]) == (n, "ann", "keys.rotate", n)
+        assert (record["n"], record["actor"], record["action"], record["slot"]) == (n, "ann", ACTION, n)
         assert record["at"] == f"2023-11-14T22:13:{20 + n}.000000+00:00"
         body = line[: line.rindex(b',"mac":')]
         before = hmac.digest(KEY, b"line\0" + before + body, "sha256")
@@ -127,11 +127,11 @@ def test_an_older_log_with_its_own_head_is_seen_by_who_has_noted_a_newer_one(pat
     older = path.read_bytes(), head_path(path).read_bytes()
     early = examine(path, key)[1]
     noted = AuditLog(path, key).append("ann", "x")
-    assert verify(path, key, noted=noted) == verify(path, key, noted=early) == []
+    assert examine(path, key, noted=noted)[0] == examine(path, key, noted=early)[0] == []
     path.write_bytes(older[0])
     head_path(path).write_bytes(older[1])
-    assert verify(path, key) == verify(path, key, noted=early) == []
-    assert f"the noted record {N} is not in it as it was" in str(verify(path, key, noted=noted)[0])
+    assert examine(path, key)[0] == examine(path, key, noted=early)[0] == []
+    assert f"the noted record {N} is not in it as it was" in str(examine(path, key, noted=noted)[0][0])
 
 
 def test_another_key_sees_every_line(path: Path) -> None:
@@ -166,25 +166,16 @@ def test_crashes_in_a_row_between_a_line_and_its_head(tmp_path: Path, key: Locke
         return 10**18
 
     for _ in range(n):
-        AuditLog(path, key).append("ann", "x")
+        AuditLog(path, key).append("ann", ACTION)
     for _ in range(3):
-        AuditLog(path, key, unix_ns=passed).append("ann", "x")
+        AuditLog(path, key, unix_ns=passed).append("ann", ACTION)
         head_path(path).unlink()
         if heads[-1] is not None:
             head_path(path).write_bytes(heads[-1])
             head_path(path).chmod(0o600)
         assert findings(path, key) == []
-    AuditLog(path, key).append("ann", "x")
+    AuditLog(path, key).append("ann", ACTION)
     assert examine(path, key)[1].n == n + 4
-
-
-def test_a_crash_before_the_first_head(tmp_path: Path, key: LockedBytes) -> None:
-    path = tmp_path / "log"
-    AuditLog(path, key).append("ann", "first")
-    head_path(path).unlink()
-    assert findings(path, key) == []
-    AuditLog(path, key).append("ann", "second")
-    assert findings(path, key) == []
 
 
 FULL = """
@@ -203,13 +194,12 @@ for room in range(0, 140, 9):
         sys.exit("written")
     except KeyStoreError as error:
         assert "nothing was recorded: " in str(error), error
-resource.setrlimit(resource.RLIMIT_FSIZE, (150, -1))  # room for a first line, none for its head
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, -1))  # none for the first head
 try:
     AuditLog(path.with_name("new"), locked(bytes(range(32)))).append("a", "x")
     sys.exit("written")
-except KeyStoreError:
-    assert path.with_name("new").read_bytes() == b""
-    path.with_name("new").unlink()
+except KeyStoreError as error:
+    assert "nothing was recorded: " in str(error), error
 """
 
 

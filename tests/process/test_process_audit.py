@@ -29,9 +29,9 @@ def log_of(node: RealNode) -> Path:
 
 
 def told(node: RealNode) -> list[tuple[str, str | None]]:
-    """Without what keys do by themselves, and without how the store was made."""
+    """Without what keys do by themselves, and without how the log began."""
     records: list[dict[str, Any]] = [json.loads(line) for line in log_of(node).read_text().splitlines()]
-    return [(one["action"], one.get("outcome")) for one in records if not one["action"].startswith("keys.")]
+    return [(one["action"], one.get("outcome")) for one in records if not one["action"].startswith(("keys.", "audit."))]
 
 
 STARTED, ENDED = ("node.start", None), [("node.stop", "begun"), ("node.stop", "done")]
