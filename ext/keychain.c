@@ -93,6 +93,13 @@ void fm_chain_publics(const struct fm_kernels *k, struct fm_chain *c, uint8_t *p
     clean(c);
 }
 
+void fm_key_public(const struct fm_kernels *k, uint8_t public[32], const uint8_t secret[32])
+{
+    const uint8_t *point = BASE_POINT;
+    k->x25519(&public, &secret, &point, 1);
+    fm_burn_stack();
+}
+
 static void crypt(const struct fm_kernels *k, uint8_t *out, const uint8_t *in, const uint8_t *key, const uint8_t *nonce,
                   uint32_t block)
 {

@@ -47,5 +47,7 @@ void fm_chain_seal(const struct fm_kernels *k, struct fm_chain *c, uint8_t seale
 int fm_chain_open(const struct fm_kernels *k, struct fm_chain *c, const uint8_t sealed[FM_CHAIN_SEALED_SIZE],
                   const uint8_t key[32], const uint8_t nonce[12], const uint8_t *aad, size_t aad_size);
 void fm_chain_wipe(struct fm_chain *c);
+/* The X25519 public (32) of a secret, of which nothing is left on the stack. */
+void fm_key_public(const struct fm_kernels *k, uint8_t public[32], const uint8_t secret[32]);
 
 #endif

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fastmix.control.snapshot import SnapshotKey
 from fastmix.descriptor import NOBODY
 from fastmix.errors import FastmixError
-from fastmix.keys._chain import SKIP_MAX
+from fastmix.keys._chain import SKIP_MAX, public_of
 from fastmix.keys.chainfile import CHAINS_MAX
 from fastmix.keys.slots import SlotTimes
 from fastmix.seam.layout import KEYS_MAX
@@ -119,15 +119,15 @@ class Rotation:
         self._skip_to(max([first, *(slot + 1 for slot in self.pairs)]))
 
     def _intact(self, path: Path, now_ns: int, fresh: bool) -> Pair | None:
-        """A pair that may be used on: whole, of this boot, not over, and of a slot that the chain is past. One that was whole and
-        had not its name yet gets it, and the chain goes past it first."""
+        """A pair that may be used on: whole, its secret that of its public, of this boot, not over, and of a slot that the chain
+        is past. One that was whole and had not its name yet gets it, and the chain goes past it first."""
         try:
             pair = open_pair(path)
         except (FastmixError, OSError):
             return None
         if is_fixed(pair.slot):
             return pair
-        if pair.boot_id != boot_id() or self.times.closes_ns(pair.slot) <= now_ns:
+        if pair.boot_id != boot_id() or self.times.closes_ns(pair.slot) <= now_ns or public_of(pair.secret.data) != pair.public:
             return None
         if pair.slot >= self.chain.slot and not fresh:  # of a chain that is no more, or one that was put back
             unused = path == unnamed_path(self.state_dir, pair.id) and pair.chain_id == self.chain.id

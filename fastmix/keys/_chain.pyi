@@ -73,3 +73,6 @@ class Chain:
 
     def wipe(self) -> None:
         """Overwrites the chain: no secret can be had from it any more."""
+
+def public_of(secret: Buffer) -> bytes:
+    """The X25519 public of a secret (32), which is read where it lies; 32 bytes."""

@@ -39,6 +39,7 @@ cdef extern from "fm_keychain.h" nogil:
     int fm_chain_open(const fm_kernels *k, fm_chain *c, const uint8_t *sealed, const uint8_t *key, const uint8_t *nonce,
                       const uint8_t *aad, size_t aad_size)
     void fm_chain_wipe(fm_chain *c)
+    void fm_key_public(const fm_kernels *k, uint8_t *public, const uint8_t *secret)
 
 
 cdef const fm_kernels *K = <const fm_kernels *><uintptr_t>active().address
@@ -253,3 +254,11 @@ cdef _check_keys(const uint8_t[::1] key, const uint8_t[::1] nonce, const uint8_t
     _sized("nonce", nonce.shape[0], 12)
     if aad.shape[0] > FM_CHAIN_AAD_MAX:
         raise ValueError(f"aad has {aad.shape[0]} bytes, at most {FM_CHAIN_AAD_MAX}")
+
+
+def public_of(const uint8_t[::1] secret not None):
+    """The X25519 public of a secret (32), which is read where it lies; 32 bytes."""
+    cdef uint8_t public[32]
+    _sized("secret", secret.shape[0], 32)
+    fm_key_public(K, public, &secret[0])
+    return (<const uint8_t *>public)[:32]

@@ -127,7 +127,7 @@ class Pair:
         keep_private(self._page)
 
     def is_whole(self) -> bool:
-        """Header and secret are there and belong to the lines."""
+        """Header and secret are there and belong to the lines. Whether the secret is that of `public`, control looks at."""
         header = self.header
         return (
             bytes(header["magic"][0]) == MAGIC

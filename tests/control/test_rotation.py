@@ -99,6 +99,17 @@ def test_without_an_intact_pair_a_slot_is_over(
     assert slots(again, later) == [1002]
 
 
+@pytest.mark.parametrize("at", [0, 7, 31])
+def test_a_pair_whose_secret_is_damaged_is_wiped(tmp_path: Path, chain: ChainFile, at: int) -> None:
+    """One byte differs, in bits that X25519 does not clamp: the others are still used."""
+    one = begun(tmp_path, chain, fresh=True)
+    one.pairs[1000].secret[at] ^= 0x20
+    again = begun(tmp_path, chain, START)
+    assert slots(again, START) == [999, 1001]
+    assert not one.pairs[1000].secret.any(), "its file is wiped"
+    assert len(pair_files(tmp_path)) == 2
+
+
 class Killed(BaseException):
     """The process ends here."""
 
