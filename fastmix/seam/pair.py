@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.errors import CryptoError, ResourceExhausted
+from fastmix.files.birth import birth
 from fastmix.files.durable import sync_directory
 from fastmix.files.private import open_private
 from fastmix.seam.layout import FIXED_SLOT
@@ -50,14 +51,15 @@ HEADER = np.dtype(
         ("set_id", "u1", ID_SIZE),
         ("boot_id", "u1", ID_SIZE),
         ("inode", "<u8"),
+        ("birth_ns", "<u8"),
         ("public", "u1", 32),
         ("replay_key", "u1", 32),
         ("checksum", "u1", 32),
     ]
 )
 """`slot`: of time, or FIXED_SLOT. `chain_id`: of the chain that the key is of, zeros of none. `set_id`: of this replay set alone.
-`boot_id`: of the boot it was made in. `inode`: of the file it was made in, else 0: one that was copied back is another file, and
-its set may have forgotten packets. `replay_key`: of the tags. `checksum`: BLAKE2b-256 of what stands before it."""
+`boot_id`: of the boot it was made in. `inode`, `birth_ns`: of the file it was made in, else 0: one that was copied back is
+another file, and its set may have forgotten packets. `replay_key`: of the tags. `checksum`: BLAKE2b-256 of what stands before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def open_pair(path: Path) -> Pair:
     not private."""
     fd = open_private(path)
     try:
-        size, inode = os.fstat(fd).st_size, os.fstat(fd).st_ino
+        size, born = os.fstat(fd).st_size, birth(fd)
         if size <= LINES_AT or (size - LINES_AT) % (LINE * 4):
             raise CryptoError(f"{path}: is no pair of key and replay set, or is cut off")
         pair = Pair(mmap.mmap(fd, size), path)
@@ -217,7 +219,7 @@ def open_pair(path: Path) -> Pair:
         os.close(fd)
     if not pair.is_whole():
         raise CryptoError(f"{path}: the pair of key and replay set is damaged or wiped")
-    if not is_fixed(pair.slot) and int(pair.header["inode"][0]) != inode:
+    if not is_fixed(pair.slot) and tuple(int(pair.header[name][0]) for name in ("inode", "birth_ns")) != born:
         raise CryptoError(f"{path}: is a copy of a pair of key and replay set, which may lack packets: it is not used")
     pair.keep_private()
     return pair
@@ -254,7 +256,7 @@ def create_pair(state_dir: Path, name: PairName, capacity: int, fill: Fill) -> P
             pair.keep_private()
 
             def complete() -> None:
-                _write_header(pair, name, os.urandom(ID_SIZE), os.urandom(32), os.fstat(fd).st_ino)
+                _write_header(pair, name, os.urandom(ID_SIZE), os.urandom(32), birth(fd))
                 os.fsync(fd)
 
             fill(pair.secret, complete)
@@ -287,9 +289,10 @@ def memory_pair(name: PairName, capacity: int, secret: bytes, replay_key: bytes)
     return pair
 
 
-def _write_header(pair: Pair, name: PairName, set_id: bytes, replay_key: bytes, inode: int = 0) -> None:
+def _write_header(pair: Pair, name: PairName, set_id: bytes, replay_key: bytes, born: tuple[int, int] = (0, 0)) -> None:
     header = pair.header
-    header["magic"], header["slot"], header["line_count"], header["inode"] = MAGIC, name.slot, len(pair.lines), inode
+    header["magic"], header["slot"], header["line_count"] = MAGIC, name.slot, len(pair.lines)
+    header["inode"], header["birth_ns"] = born
     for field, value in (
         ("id", name.id), ("chain_id", name.chain_id), ("set_id", set_id), ("boot_id", boot_id()),
         ("public", name.public), ("replay_key", replay_key),
