@@ -35,8 +35,8 @@ class KeptOptions:
 
     kept_by: Kept = "passphrase"
     """What keeps the key from now on: passphrase, pkcs11 (a token) or tpm (a TPM, while the PCRs stay)."""
-    pcrs: str = "7"
-    """PCRs that a TPM checks, such as 7,11."""
+    pcrs: str | None = None
+    """PCRs that a TPM checks, such as 7,11. By default 7."""
 
 
 @Parameter(name="*")

@@ -3,7 +3,7 @@
 import logging
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ def init(store: Path, /, *, unlock: UnlockOptions = UNLOCK, kept: KeptOptions = 
     from fastmix.keys.store import check_absent, create_store
 
     keep_unseen()
+    check_used(unlock, kept)
     check_absent(store)
     with Identity.fresh() as identity:
         with making(store, identity, "keys.init", kept_by=kept.kept_by):
@@ -92,10 +93,11 @@ def import_(
     json
         Print one JSON object: the store, the identity's public key.
     """
-    from fastmix.keys.store import check_absent, create_store
+    from fastmix.keys.store import check_absent, create_store, read_store
 
     keep_unseen()
     check_absent(store)
+    check_used(unlock, kept, read_store(backup).wrapping)
     with opened(backup, unlock) as identity:
         with making(store, identity, "keys.import", source=str(backup), kept_by=kept.kept_by):
             create_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
@@ -120,9 +122,10 @@ def passwd(
     json
         Print one JSON object: the store, the identity's public key.
     """
-    from fastmix.keys.store import rewrap_store
+    from fastmix.keys.store import read_store, rewrap_store
 
     keep_unseen()
+    check_used(unlock, kept, read_store(store).wrapping)
     with opened(store, unlock) as identity, audit_log(store, identity) as records:
         with records.recorded(actor(), "keys.passwd", kept_by=kept.kept_by):
             rewrap_store(store, identity, new_wrapping(store, kept.kept_by, unlock, new, kept))
@@ -259,12 +262,37 @@ def as_new_option(key: str) -> str:
     return "--new-" + key.replace("_", "-")
 
 
-def pcrs_of(text: str) -> list[int]:
-    """PCR numbers of a list with commas."""
+def pcrs_of(text: str | None) -> Sequence[int]:
+    """PCR numbers of a list with commas; `ConfigError` where one is none."""
+    from fastmix.keys.tpm import PCR_MOST, PCRS
+
+    if text is None:
+        return PCRS
     try:
-        return [int(word) for word in text.split(",")]
+        pcrs = [int(word) for word in text.split(",")]
     except ValueError:
         raise ConfigError(f"--pcrs {text}: is no list of numbers: write them as 7,11") from None
+    for pcr in pcrs:
+        if not 0 <= pcr <= PCR_MOST:
+            raise ConfigError(f"--pcrs {text}: there is no PCR {pcr}: name some of 0 to {PCR_MOST}, such as 7,11")
+    return pcrs
+
+
+def check_used(unlock: UnlockOptions, kept: KeptOptions, *opened: str) -> None:
+    """`ConfigError` for an option that would be ignored: of a token or TPM that keeps neither what is written, nor what is
+    `opened` (the names of their wrappings)."""
+    needs = {
+        "--pkcs11-module": (unlock.pkcs11_module, "pkcs11", opened),
+        "--pkcs11-token": (unlock.pkcs11_token, "pkcs11", opened),
+        "--tpm": (unlock.tpm, "tpm", opened),
+        "--pcrs": (kept.pcrs, "tpm", ()),
+    }
+    for option, (value, kind, others) in needs.items():
+        if value is not None and kind not in (kept.kept_by, *others):
+            raise ConfigError(
+                f"{option} {value} needs --kept-by {kind}, and the key is to be kept by {kept.kept_by}: add or remove it"
+            )
+    pcrs_of(kept.pcrs)
 
 
 def tell(store: Path, identity: "Identity", kept_by: str, *, json: bool) -> None:

@@ -25,7 +25,11 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if tokens is None else list(tokens))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:  # of the output: a full disk, or the reader of a pipe went away, as `head` does
+    except OSError as error:
+        if error.filename is not None:  # of a file that no part has looked after: its name says more than a traceback
+            print(f"fastmix: {error.filename}: {error.strerror}: check path, owner and mode", file=sys.stderr)
+            return FAILED
+        # of the output: a full disk, or the reader of a pipe went away, as `head` does
         if not isinstance(error, BrokenPipeError):
             print(f"fastmix: the output cannot be written: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,14 +9,15 @@ from fastmix.errors import KeyStoreError
 
 def open_private(path: Path, what: str, remedy: str) -> int:
     """A descriptor for reading; `what` names the file's kind and `remedy` what to do where there is none."""
-    if path.is_symlink():
-        raise KeyStoreError(f"{path}: the {what} is a symbolic link, which could lead anywhere: put the file itself there")
     try:
+        if path.is_symlink():
+            raise KeyStoreError(f"{path}: the {what} is a symbolic link, which could lead anywhere: put the file itself there")
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise KeyStoreError(f"{path}: there is no {what}: {remedy}") from None
     except OSError as error:
-        raise KeyStoreError(f"{path}: cannot read the {what}: {error.strerror}; check the path and who owns it") from None
+        remedy = f"run as its owner, which user {os.geteuid()} is not" if isinstance(error, PermissionError) else "check the path"
+        raise KeyStoreError(f"{path}: cannot read the {what}: {error.strerror}; {remedy}") from None
     problem = _problem(os.fstat(fd), path, what)
     if problem:
         os.close(fd)

@@ -16,6 +16,7 @@ The checksum tells damage from a wrong passphrase; against whoever can compute i
 """
 
 import hashlib
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,17 @@ def unsealed(sealed: Sealed, unlock: Wrapping) -> Identity:
 
 
 def check_absent(path: Path) -> None:
-    """`KeyStoreError` where something has that name."""
-    if path.is_symlink() or path.exists():
+    """`KeyStoreError` where something has that name, or where that cannot be seen."""
+    try:
+        is_there = path.is_symlink() or path.exists()
+    except OSError as error:
+        remedy = (
+            f"user {os.geteuid()} may not look there: run as the owner"
+            if isinstance(error, PermissionError)
+            else "check the path"
+        )
+        raise KeyStoreError(f"{path}: cannot be made: {error.strerror}; {remedy}") from None
+    if is_there:
         raise KeyStoreError(f"{path}: exists already, and a key store is never overwritten: name another path, or move it away")
 
 

@@ -20,6 +20,7 @@ DEVICE = "device:/dev/tpmrm0"
 """The kernel's device with its resource manager, as a TCTI string."""
 PCRS = (7,)
 """Secure boot's state: which keys may boot, no versions. More PCRs are stricter and close at each update."""
+PCR_MOST = 23
 PRIMARY = "ecc256:aes128cfb"
 """Template of the storage primary; the owner hierarchy makes the same key of it each time."""
 SIZES = struct.Struct("<IHH")
@@ -163,9 +164,10 @@ class NvPlaces:
 
 def pcr_bits(pcrs: Sequence[int]) -> int:
     """PCR numbers as bits; `KeyStoreError` where there are none or one is not 0 to 23."""
-    wrong = [pcr for pcr in pcrs if not 0 <= pcr <= 23]
+    wrong = [pcr for pcr in pcrs if not 0 <= pcr <= PCR_MOST]
     if wrong or not pcrs:
-        raise KeyStoreError(f"PCRs {list(pcrs)} cannot be used: name one or more of 0 to 23, such as {PCRS[0]}")
+        named = f"PCR {wrong[0]} is none" if wrong else "no PCR is named"
+        raise KeyStoreError(f"{named}: name one or more of 0 to {PCR_MOST}, such as {PCRS[0]}")
     return sum({1 << pcr for pcr in pcrs})
 
 

@@ -142,6 +142,62 @@ def test_passphrases_that_are_refused(here: Path) -> None:
     assert "give one of them" in refused("verify", "store", *both, cwd=here, code=2)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ("--pkcs11-module", "/nope.so"),
+            "--pkcs11-module /nope.so needs --kept-by pkcs11, and the key is to be kept by passphrase",
+        ),
+        (
+            ("--pkcs11-token", "x", "--kept-by", "tpm"),
+            "--pkcs11-token x needs --kept-by pkcs11, and the key is to be kept by tpm",
+        ),
+        (("--tpm", "swtpm:"), "--tpm swtpm: needs --kept-by tpm"),
+        (("--pcrs", "7"), "--pcrs 7 needs --kept-by tpm"),
+        (("--pcrs", "7,99", "--kept-by", "tpm"), "--pcrs 7,99: there is no PCR 99: name some of 0 to 23"),
+        (("--pcrs", "seven", "--kept-by", "tpm"), "--pcrs seven: is no list of numbers"),
+    ],
+)
+def test_options_that_would_be_ignored(here: Path, options: tuple[str, ...], told: str) -> None:
+    """Nothing is made or changed."""
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    for words in (("init", "new"), ("passwd", "store"), ("import", "store", "new")):
+        assert told in refused(*words, *options, "--passphrase-file", "one", cwd=here, code=2)
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_a_path_that_cannot_be_looked_at(here: Path) -> None:
+    """One sentence and exit code 78, whichever command meets it first."""
+    path = "x" * 300
+    for words in (("verify", path), ("audit", path), ("init", path), ("import", "store", path), ("export", path, "backup")):
+        assert "File name too long; check the path" in refused(*words, "--passphrase-file", "one", cwd=here)
+
+
+AS_ANOTHER = """
+import os, sys
+from fastmix.cli.main import main
+import fastmix.keys.newstore
+for command in ("verify", "audit"):  # after them all is imported
+    assert main(["keys", command, "store", "--passphrase-file", "one"]) == 0
+os.setuid(61000)
+sys.exit(main(["keys", *sys.argv[1:]]))
+"""
+
+
+def test_a_directory_of_another_user(here: Path) -> None:
+    """Who is not root can be nobody else."""
+    here.chmod(0o700)
+    for words in (("verify", "store"), ("audit", "store"), ("init", "new")) if os.geteuid() == 0 else ():
+        command = [sys.executable, "-c", AS_ANOTHER, *(str(here / word) if word in ("store", "new") else word for word in words)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stderr.count("\n")) == (78, 1), ended
+        assert f"fastmix: {here / words[1]}: cannot be " in ended.stderr.replace("cannot read the key store", "cannot be read")
+        assert "Permission denied; " in ended.stderr
+        assert "user 61000" in ended.stderr
+
+
 def test_a_descriptor_and_a_credential_open_it_too(here: Path) -> None:
     (here / "fastmix-passphrase").write_text(PASSPHRASE)
     (here / "fastmix-passphrase").chmod(0o400)
