@@ -65,6 +65,6 @@ def mount_of(path: Path) -> tuple[str, list[str]]:
         os.close(fd)
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         mount, filesystem = (part.split() for part in line.split(" - ", 1))
-        if mount[0] == facts["mnt_id"].strip():
+        if mount[0] == facts.get("mnt_id", "").strip():
             return filesystem[0], [*mount[5].split(","), *filesystem[-1].split(",")]
     return "unknown", []
