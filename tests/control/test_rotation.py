@@ -1,6 +1,7 @@
 """Rotation on a virtual clock: what is made, published, removed, and what a start finds after whatever came before."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from fastmix.descriptor import NOBODY
 from fastmix.errors import ResourceExhausted
 from fastmix.keys.chainfile import ChainFile
 from fastmix.keys.slots import SlotTimes
-from fastmix.seam.pair import open_pair, pair_files
+from fastmix.seam.pair import Pair, open_pair, pair_files, unnamed_path
 
 S = 1_000_000_000
 TIMES = SlotTimes(10 * S, 2 * S, 8 * S)
@@ -169,6 +170,39 @@ def test_a_chain_that_was_put_back_gives_no_key_again(tmp_path: Path, chain: Cha
     chain.start_over(1000)
     again = begun(tmp_path, chain, START)
     assert slots(again, START) == [999, 1001], "1000 has opened, and its pair is of another chain"
+
+
+def unname(pair: Pair) -> None:
+    """As a kill leaves it before it has its name."""
+    assert pair.path is not None
+    pair.path.rename(unnamed_path(pair.path.parent, pair.id))
+
+
+def test_a_pair_without_a_name_of_a_chain_that_is_gone_is_not_used(tmp_path: Path, chain: ChainFile) -> None:
+    """It is of the slot whose secret is next, but not this chain's."""
+    one = begun(tmp_path, chain, fresh=True)
+    unname(one.pairs[1000])
+    chain.start_over(1000)
+    again = begun(tmp_path, chain, START)
+    assert slots(again, START) == [999, 1001]
+
+
+def test_a_pair_without_a_name_far_ahead_of_its_chain_is_not_used(tmp_path: Path) -> None:
+    """The chain's files are put back: nobody knows what has been used since."""
+    state, keys, copy = tmp_path / "state", tmp_path / "keys", tmp_path / "copy"
+    state.mkdir()
+    keys.mkdir()
+    chain = ChainFile.create(keys / "chain", 900)
+    shutil.copytree(keys, copy)
+    unname(begun(state, chain, fresh=True).pairs[1000])
+    chain.close()
+    for path in copy.iterdir():
+        shutil.copy2(path, keys)
+    found = ChainFile.open(keys / "chain")
+    assert found is not None
+    assert found.slot == 900
+    assert slots(begun(state, found, START), START) == [1001]
+    found.close()
 
 
 def test_a_renewed_chain_begins_two_slots_on(tmp_path: Path, chain: ChainFile) -> None:

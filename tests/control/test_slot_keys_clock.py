@@ -139,6 +139,35 @@ def test_a_successor_burns_too_and_does_not_follow(machine: Machine, act: str) -
     assert machine.duty.clock.parted_ns == 10 * HOUR
 
 
+def test_a_published_key_never_lives_longer(machine: Machine) -> None:
+    """The wall clock is set back a little, and keys follow it by and by; the next key's publishing names this one again."""
+    (key,) = machine.duty.published
+    machine.after(S, -4 * S)
+    machine.after(400 * S)
+    again, following = machine.duty.published
+    assert (again.id, following.slot) == (key.id, key.slot + 1)
+    assert machine.duty.now_ns() - machine.boot_ns < START - 5000 * S, "time has followed"
+    assert (again.from_ns, again.until_ns) == (key.from_ns, key.until_ns)
+
+
+def test_a_burn_wipes_nothing_that_the_data_plane_still_uses(machine: Machine) -> None:
+    """It takes a few looks until the data plane has taken up that there is no key; until then its pairs are whole."""
+    before, word = machine.publics(), machine.secret["snapshot"]["generation"]
+    used, seen = int(word[0]), []
+
+    def adopted() -> int:
+        nonlocal used
+        if used != int(word[0]):
+            seen.append(machine.publics())
+            used = int(word[0]) if len(seen) == 3 else used
+        return used
+
+    asyncio.run(machine.duty.burn(machine.secret, adopted))
+    assert seen == [before] * 3
+    assert machine.live()
+    assert not machine.publics() & before
+
+
 def test_a_start_believes_the_clock_and_burns(machine: Machine) -> None:
     before = machine.publics()
     machine.unix_ns += 10 * HOUR

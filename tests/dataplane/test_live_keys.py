@@ -1,5 +1,6 @@
 """Several live keys in one data plane: taken with a snapshot, wiped on its own clock, by whatever thread they are used."""
 
+import re
 import time
 from pathlib import Path
 
@@ -208,6 +209,27 @@ def test_a_pair_file(tmp_path: Path) -> None:
     assert bytes(found.secret) == SECRETS[3]
     assert found.lines[5, 5] == 7
     assert SECRETS[3].hex() not in repr(found)
+
+
+def flags_at(address: int) -> set[str]:
+    """Of the mapping there, as the kernel tells them (`VmFlags` of proc_pid_smaps(5))."""
+    here = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if span := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            here = int(span[1], 16) <= address < int(span[2], 16)
+        elif here and line.startswith("VmFlags:"):
+            return set(line.split()[1:])
+    raise LookupError(hex(address))
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["made", "opened"])
+def test_the_page_of_a_secret_is_locked_not_dumped_and_not_inherited(tmp_path: Path, opened: bool) -> None:
+    pair = write_three(tmp_path)
+    if opened:
+        del pair
+        pair = open_pair(pair_path(tmp_path, name_of(3).id))
+    assert {"lo", "dd", "dc"} <= flags_at(pair.secret.ctypes.data)
+    assert "lo" not in flags_at(pair.lines.ctypes.data), "the replay set need not be locked"
 
 
 def test_a_wiped_pair_is_gone(tmp_path: Path) -> None:
