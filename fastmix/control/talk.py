@@ -58,7 +58,10 @@ def open_to_others(path: Path) -> None:
 async def held(duties: Duties, access: Access, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serves the program that started the node until it ends."""
     peer = peer_of(writer.get_extra_info("socket"))
-    await converse(duties, access, Actor(peer, frozenset({Role.ADMIN})), reader, writer)
+    try:
+        await converse(duties, access, Actor(peer, frozenset({Role.ADMIN})), reader, writer)
+    except Exception:
+        log.exception("what the program that started this node has asked cannot be answered: the node drains")
     duties.drain()
 
 
@@ -97,13 +100,21 @@ async def converse(
 ) -> None:
     """Answers line by line until the other side closes."""
     try:
-        while line := await reader.readline():
+        while line := await read_line(reader):
             writer.write(json.dumps(await answer(duties, access, actor, line)).encode() + b"\n")
             await writer.drain()
-    except (ConnectionError, ValueError):
-        pass  # gone, or a line beyond the limit: either way there is nobody to answer
+    except ConnectionError:
+        pass  # gone
     finally:
         writer.close()
+
+
+async def read_line(reader: asyncio.StreamReader) -> bytes:
+    """One line; none at the end, and for one beyond the limit: there is nobody to answer."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        return b""
 
 
 async def answer(duties: Duties, access: Access, actor: Actor, line: bytes) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from fastmix.keys.slots import SlotTimes
 DURATIONS = ("interval", "overlap_period", "slot", "early", "late")
 HORIZON_MAX = 1 << 14
 """Publics in a descriptor: 512 KiB of them."""
+SHOWN_MAX = 10**18
+"""A number beyond this is not repeated to who gave it: Python refuses to write those of more than 4,300 digits."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class KeyRotationPolicy:
                 raise ConfigError(f"{name} = {value!r} is not a duration: give a timedelta")
             if value < timedelta(0):
                 raise ConfigError(f"{name} = -{format_duration(-value)} is negative: a duration is 0 or more")
-        if isinstance(self.backup_keys, bool) or not isinstance(self.backup_keys, int) or self.backup_keys < 0:
-            raise ConfigError(f"backup_keys = {self.backup_keys!r} is not a number of keys: give a whole number from 0 on")
+        n = self.backup_keys
+        if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= HORIZON_MAX:
+            shown = "that" if isinstance(n, int) and abs(n) > SHOWN_MAX else repr(n)
+            raise ConfigError(f"backup_keys = {shown} is not a number of keys: give a whole number from 0 to {HORIZON_MAX}")
         self._check_lengths()
 
     def _check_lengths(self) -> None:

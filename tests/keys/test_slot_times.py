@@ -112,6 +112,9 @@ def test_a_horizon_covers_a_slot_that_is_begun() -> None:
         ({"backup_keys": -1}, "backup_keys = -1"),
         ({"backup_keys": True}, "backup_keys = True"),
         ({"backup_keys": 1.5}, "backup_keys = 1.5"),
+        ({"backup_keys": HORIZON_MAX + 1}, f"backup_keys = {HORIZON_MAX + 1} is not .* from 0 to {HORIZON_MAX}"),
+        ({"backup_keys": int("9" * 4300)}, "backup_keys = that is not"),
+        ({"backup_keys": -(10**5000)}, "backup_keys = that is not"),
         ({"slot": timedelta(seconds=2), "early": timedelta(0), "late": timedelta(seconds=4)}, f"at most {HORIZON_MAX} fit"),
     ],
 )

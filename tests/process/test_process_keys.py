@@ -108,6 +108,7 @@ def test_a_policy_of_a_running_node(node: RotatingNode) -> None:
         ({"intervall": "1h"}, "did you mean 'interval'"),
         ({"interval": "soon"}, "interval = 'soon'"),
         ({"backup_keys": -1}, "backup_keys = -1"),
+        ({"backup_keys": int("9" * 4300)}, "backup_keys = that is not a number of keys"),
         ([], "is not a table"),
     ):
         with pytest.raises(ConfigError, match=why):
