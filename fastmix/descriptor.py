@@ -8,6 +8,8 @@ The object has `node` (its number), `identity`, `slot_ns`, `early_ns`, `late_ns`
 
 import hashlib
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +17,15 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fastmix.errors import ConfigError, CryptoError
+from fastmix.errors import ConfigError, CryptoError, FastmixError
 from fastmix.files.durable import write_durably
 from fastmix.files.private import why_unwritable
 from fastmix.keys.slots import SlotTimes
 
 CONTEXT = b"fastmix descriptor 1\0"
 SIZE_MAX = 4 << 20
+NAMED = 8
+"""So many nodes are named in an error, at most."""
 NOBODY = hashlib.blake2b(b"nobody", digest_size=31, person=b"fastmix-nobody").digest() + b"\x3f"
 """An X25519 public key whose secret nobody has: in a list's place of a slot that has no key."""
 
@@ -93,6 +97,32 @@ def read_descriptor(path: Path, node: int, identity: bytes, now_ns: int) -> Desc
     if descriptor.valid_until_ns <= now_ns:
         raise CryptoError(f"{path}: the descriptor of node {node} is over: get a new one, and look at this machine's clock")
     return descriptor
+
+
+def check_same_slots(network_path: Path, times: Mapping[int, SlotTimes]) -> None:
+    """`ConfigError` where nodes, by number, do not have slots and graces of the same lengths; it names all nodes and lengths."""
+    groups: dict[SlotTimes, list[int]] = {}
+    for number in sorted(times):
+        groups.setdefault(times[number], []).append(number)
+    if len(groups) < 2:
+        return
+    found = "; ".join(f"{_named(numbers)}: {each.text}" for each, numbers in groups.items())
+    raise ConfigError(f"{network_path}: its nodes have slots of different lengths: {found}: give all the same [keys]")
+
+
+def published_times(descriptors: Mapping[int, tuple[Path, bytes]], now_ns: int) -> dict[int, SlotTimes]:
+    """Slots and graces of nodes whose descriptors can be read and are good now. `descriptors`: file and identity by number."""
+    found = {}
+    for number, (path, identity) in descriptors.items():
+        with suppress(FastmixError):
+            found[number] = read_descriptor(path, number, identity, now_ns).times
+    return found
+
+
+def _named(numbers: list[int]) -> str:
+    """`node 1`, or `nodes 0, 2`."""
+    shown = ", ".join(map(str, numbers[:NAMED])) + (f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else "")
+    return f"node{'s' * (len(numbers) > 1)} {shown}"
 
 
 def _parse(body: dict[str, object]) -> Descriptor:

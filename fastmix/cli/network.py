@@ -1,15 +1,19 @@
 """`fastmix network`: reading network files."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastmix.cli.output import print_json, print_table
 from fastmix.errors import ConfigError
 from fastmix.files.addresses import format_address
 from fastmix.network import End, Network
 
+if TYPE_CHECKING:
+    from fastmix.keys.slots import SlotTimes
+
 
 def check(path: Path, /, *, secrets_of: str | None = None, json: bool = False) -> None:
-    """Check a network file, and the link secrets of one of its ends.
+    """Check a network file, whether the published keys have slots of one length, and the link secrets of one of its ends.
 
     Parameters
     ----------
@@ -25,6 +29,8 @@ def check(path: Path, /, *, secrets_of: str | None = None, json: bool = False) -
         from fastmix.links.static import StaticLinkRoots
 
         StaticLinkRoots(network, named_end(secrets_of))
+    if network.rotates:
+        check_slots(network)
     if json:
         print_json(summary(network))
         return
@@ -37,6 +43,18 @@ def check(path: Path, /, *, secrets_of: str | None = None, json: bool = False) -
         [("node", "layer", "address", "links")]
         + [(node.number, node.layer, format_address(node.address), len(network.links_of(node.number))) for node in network.nodes]
     )
+
+
+def check_slots(network: Network, own: "tuple[int, SlotTimes] | None" = None) -> None:
+    """`ConfigError` where nodes have published that they have slots of different lengths. `own`: a node's number and what it
+    will publish next, whatever it has published."""
+    import time
+
+    from fastmix.descriptor import check_same_slots, published_times
+
+    rotating = {node.number: (network.path.parent / node.descriptor, node.identity) for node in network.nodes}
+    found = published_times(rotating, time.time_ns())
+    check_same_slots(network.path, found if own is None else found | dict([own]))
 
 
 def named_end(text: str) -> End:

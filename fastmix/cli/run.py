@@ -39,12 +39,15 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     use_kernels(loaded.isa)  # before anything imports them
     check_files(loaded, config)
     if check:
+        from fastmix.cli.network import check_slots
         from fastmix.control.chain import check_chain
         from fastmix.network import Network
 
-        if loaded.identity is not None:
+        if loaded.keys is not None:
+            network = Network.load(loaded.network)
+            check_slots(network, (loaded.number, loaded.keys.policy.times))
             check_identity(loaded)
-            check_chain(loaded, Network.load(loaded.network).node(loaded.number).identity)
+            check_chain(loaded, network.node(loaded.number).identity)
         check_room(loaded)
         print(f"{config}: good. Node {loaded.number} of {loaded.network}")
         rows = [(name, source, toml_text(value)) for name, (value, source) in loaded.settings.items() if source != "default"]

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.client.draw import Draw
-from fastmix.descriptor import Descriptor, read_descriptor
-from fastmix.errors import ConfigError, FastmixError
+from fastmix.descriptor import Descriptor, check_same_slots, read_descriptor
+from fastmix.errors import FastmixError
 from fastmix.network import Network
 
 log = logging.getLogger(__name__)
@@ -107,10 +107,8 @@ class SlotKeys:
         self._now_ns = self._looked_ns = self.wall()
         for node in self.network.nodes:
             self._reread(node.number)
-        all_times = {descriptor.times for descriptor in self._descriptors.values()}
-        if len(all_times) > 1:
-            raise ConfigError(f"{self.network.path}: its nodes have slots of different lengths: give all the same [keys]")
-        (self.times,) = all_times
+        check_same_slots(self.network.path, {number: each.times for number, each in self._descriptors.items()})
+        self.times = next(iter(self._descriptors.values())).times
         self.look()
 
     def look(self) -> None:
@@ -164,7 +162,8 @@ class SlotKeys:
         descriptor = self._descriptors[number]
         path = self.network.path.parent / self.network.node(number).descriptor
         if descriptor.times != self.times:
-            return f"{path}: node {number} has slots of another length than the others: give all nodes the same [keys]"
+            other = f"{descriptor.times.text}, and the others {self.times.text}"
+            return f"{path}: node {number} has slots of another length than the others: {other}: give all nodes the same [keys]"
         absent = [slot for slot in wanted if descriptor.public(slot) is None]
         if not absent:
             return ""

@@ -44,6 +44,12 @@ class SlotTimes:
                 "slots longer, or graces shorter"
             )
 
+    @property
+    def text(self) -> str:
+        """`slot 10min, early 1min, late 2min`."""
+        named = (("slot", self.slot_ns), ("early", self.early_ns), ("late", self.late_ns))
+        return ", ".join(f"{name} {duration_text(length_ns)}" for name, length_ns in named)
+
     def number(self, now_ns: int) -> int:
         """The slot that a Unix time is in."""
         return now_ns // self.slot_ns

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastmix import BatchTimeout, NetworkFailure
+from fastmix.cli.main import main
 from fastmix.client import Address, Client
 from fastmix.client.draw import Draw
 from fastmix.client.node_keys import FixedKeys, SlotKeys
@@ -193,8 +194,20 @@ def test_a_descriptor_that_cannot_be_used_leaves_the_one_before(plan: NetworkPla
 
 def test_nodes_that_do_not_agree(plan: NetworkPlan) -> None:
     publish(plan, {1}, times=SlotTimes(20 * S, S, 8 * S))
-    with pytest.raises(ConfigError, match="slots of different lengths"):
+    told = "nodes 0, 2, 3, 4, 5: slot 10s, early 2s, late 8s; node 1: slot 20s, early 1s, late 8s: give all the same"
+    with pytest.raises(ConfigError, match=f"slots of different lengths: {told}"):
         SlotKeys(plan.network, Wall())
+
+
+def test_the_check_of_a_network_sees_it(plan: NetworkPlan, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where some have published nothing."""
+    publish(plan, {1}, times=SlotTimes(20 * S, S, 8 * S))
+    for number in (2, 3, 4, 5):
+        (plan.network.path.parent / plan.network.node(number).descriptor).unlink()
+    assert main(["network", "check", str(plan.network.path)]) == 2
+    assert "node 0: slot 10s, early 2s, late 8s; node 1: slot 20s" in capsys.readouterr().err
+    publish(plan, {1})
+    assert main(["network", "check", str(plan.network.path)]) == 0
 
 
 async def test_a_client_says_whose_keys_are_missing(plan: NetworkPlan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,10 @@ from real_node import ROOT, children, until
 from run_rotating import CommandNode
 
 from fastmix.control.ask import ask
-from fastmix.descriptor import read_descriptor
+from fastmix.descriptor import Descriptor, read_descriptor, write_descriptor
 from fastmix.errors import FastmixError
 from fastmix.files.temporary import FleetingDirectory
+from fastmix.keys.slots import SlotTimes
 from fastmix.plan import passphrase_path
 from fastmix.process.swap import TMPFS, mount_of
 
@@ -86,6 +87,18 @@ def test_a_place_where_no_descriptor_can_be(node: CommandNode) -> None:
         said = node.refused(*options, code=2)
         assert f"{node.descriptor}: the descriptor could not be written: {node.descriptor.parent} is not a directory" in said
     assert not node.state_dir.exists()
+
+
+def test_slots_of_another_length_than_others_have_published(node: CommandNode) -> None:
+    network, hour_ns = node.plan.network, 3600 * 10**9
+    other = Descriptor(1, SlotTimes(hour_ns, 0, hour_ns), time.time_ns() // hour_ns, (bytes(32),), time.time_ns() + hour_ns)
+    path = network.path.parent / network.node(1).descriptor
+    write_descriptor(path, other, node.plan.identities[1])
+    said = node.refused("--check", code=2)
+    assert "its nodes have slots of different lengths: node 0: slot " in said
+    assert "; node 1: slot 1h, early 0ms, late 1h: give all the same [keys]" in said
+    path.write_text("rubbish")
+    node.checked()
 
 
 def test_a_chain_that_cannot_be_opened(node: CommandNode) -> None:
