@@ -26,6 +26,8 @@ from fastmix.bench.sodium import ABSENT, Sodium, find_sodium
 from fastmix.errors import ConfigError
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.sphinx.arrays import Bytes
+from fastmix.tune.facts import machine_of
+from fastmix.tune.host import Host
 
 BATCH = 64
 """At which figures without a batch size are taken."""
@@ -45,7 +47,9 @@ FLOORS = {
 }  # fmt: skip
 """Fewest core cycles a packet, operation or 1,024 bytes by counted instructions and two vector ports, on Intel (of X25519 the
 ladder: 255 steps of 364 and 654 cycles for eight lanes); not known for other kernels and CPUs."""
-REPLAY_SIZE = 64 << 20
+REPLAY_SIZE, REPLAY_SIZE_LEAST, REPLAY_PART = 400_000_000, 1 << 20, 4
+"""Bytes of the replay set: as many as that of a key for ten minutes has, on a node that admits all that its cores unwrap, so that
+caches help no more than there; a quarter of the free memory at most."""
 REPLAY_BAR_NS, REPLAY_RATE = 80, 100_000
 """An insert into the replay set takes no longer; so at that many packets a second it takes less than 1 % of a core."""
 SAMPLE_NS = 300_000
@@ -214,12 +218,17 @@ def shuffle_ns(n: int = 16_384) -> float:
     return min(rounds) / n
 
 
-def replay_insert_ns(n: int = 8192, rounds: int = 12) -> float:
-    """ns of CPU time to insert a tag, in batches of 256, into a set in shared memory that is far larger than caches, in pages of
-    4 KiB as a tmpfs has them; quietest round."""
+def replay_size(free: int) -> int:
+    """Bytes of the replay set that is measured, in whole lines, where so many are free."""
+    return max(min(REPLAY_SIZE, free // REPLAY_PART), REPLAY_SIZE_LEAST) // 64 * 64
+
+
+def replay_insert_ns(size: int, n: int = 8192, rounds: int = 12) -> float:
+    """ns of CPU time to insert a tag, in batches of 256, into a set of `size` bytes in shared memory, in pages of 4 KiB as a
+    tmpfs has them; quietest round."""
     from fastmix.kernels._replay import ReplaySet
 
-    lines = np.frombuffer(mmap.mmap(-1, REPLAY_SIZE), np.uint32)
+    lines = np.frombuffer(mmap.mmap(-1, size), np.uint32)
     lines[:] = 0  # maps the pages
     replay, slots, draw = ReplaySet(lines), np.arange(256, dtype=np.uint32), np.random.default_rng()
     taken = []
@@ -264,7 +273,8 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
         core_ghz()
         before = read_noise()
         best = quietest(stages, QUICK_S if quick else BUDGET_S * len(isas), progress)
-        shuffle, replay, built = shuffle_ns(), replay_insert_ns(), build_requests_rates(inputs)
+        set_size = replay_size(machine_of(Host()).memory)
+        shuffle, replay, built = shuffle_ns(), replay_insert_ns(set_size), build_requests_rates(inputs)
         baseline = baselines(sodium, best, inputs)
         after = read_noise()
     finally:
@@ -275,7 +285,7 @@ def bench_kernels(isa: str | None = None, *, quick: bool = False, progress: Prog
         "bench": "kernels", "machine": machine, "noise": complaints(before, after), "steal": round(steal_share(before, after), 5),
         "core_ghz": round(ghz, 3), "shuffle_ns": round(shuffle, 2),
         "replay_insert": {
-            "ns": round(replay, 1), "bar_ns": REPLAY_BAR_NS,
+            "ns": round(replay, 1), "bar_ns": REPLAY_BAR_NS, "set_mb": round(set_size / 1e6, 1),
             "core_share": round(replay * REPLAY_RATE / 1e9, 5), "at_per_s": REPLAY_RATE,
         },
         "build_requests": built, "baseline": baseline, **blocks[isas[-1]], "isas": blocks,

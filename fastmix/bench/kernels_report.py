@@ -60,11 +60,16 @@ def remarks(result: dict[str, Any]) -> list[str]:
     return said + [f"Noisy: {reason}" for reason in result["noise"]]
 
 
+def set_text(figures: dict[str, Any]) -> str:
+    """Into how large a replay set; nothing where an older result does not tell."""
+    return f" into a set of {figures['set_mb']:.0f} MB" if "set_mb" in figures else ""
+
+
 def replay_text(figures: dict[str, Any]) -> str:
     """What an insert costs, beside what it may."""
     return (
-        f"replay insert: {figures['ns']:.1f} ns (bar {figures['bar_ns']}), {figures['core_share']:.2%} of a core at "
-        f"{figures['at_per_s']:,} a second (bar 1 %)"
+        f"replay insert{set_text(figures)}: {figures['ns']:.1f} ns (bar {figures['bar_ns']}), {figures['core_share']:.2%} of a "
+        f"core at {figures['at_per_s']:,} a second (bar 1 %)"
     )
 
 

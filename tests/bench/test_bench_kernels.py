@@ -14,6 +14,7 @@ from fastmix import sphinx
 from fastmix.bench import kernels, one_at_a_time, sodium
 from fastmix.bench._packet_stages import SodiumStage, UnwrapStage
 from fastmix.bench._stages import Primitive, core_ghz
+from fastmix.bench.kernels_report import replay_text
 from fastmix.bench.noise import Reading, complaints
 from fastmix.kernels.isa import active, supported
 from fastmix.packet.geometry import GEOMETRIES
@@ -34,6 +35,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     return json.loads(done.stdout), html.read_text()
 
 
+def test_the_replay_set_is_as_large_as_a_real_one_where_there_is_room() -> None:
+    assert kernels.replay_size(16 << 30) == 400_000_000
+    assert kernels.replay_size(800_000_000) == 200_000_000
+    assert kernels.replay_size(1000) == 1 << 20
+    assert kernels.replay_size((1 << 30) + 7) % 64 == 0
+    figures = {"ns": 50.0, "bar_ns": 80, "core_share": 0.005, "at_per_s": 100_000}
+    assert replay_text(figures).startswith("replay insert: 50.0 ns"), "as results of before have it"
+    assert replay_text(figures | {"set_mb": 399.9}).startswith("replay insert into a set of 400 MB: 50.0 ns")
+
+
 def test_the_figures_are_there_and_positive(run: tuple[dict[str, Any], str]) -> None:
     result, _ = run
     assert result["isa"] == active().name
@@ -45,6 +56,7 @@ def test_the_figures_are_there_and_positive(run: tuple[dict[str, Any], str]) -> 
     assert 1 < replay["ns"] < 10_000
     assert replay["core_share"] == pytest.approx(replay["ns"] / 1e4, rel=0.01)
     assert replay["bar_ns"] == 80
+    assert 1 < replay["set_mb"] <= 400
     assert all(by_hops["1"] > by_hops["3"] > 100 for by_hops in result["build_requests"].values())
     assert 200 < result["subgroup"]["cycles"] < result["x25519"]["cycles"]
     assert all(0.01 < share < 0.5 for share in result["subgroup"]["unwrap_share"].values())
