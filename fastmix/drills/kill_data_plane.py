@@ -1,6 +1,6 @@
 """kill -9 of the data plane under load, at any moment of its work: the next one goes on, and takes no packet a second time.
 
-Keys of two seconds change meanwhile, so that kills meet every step of a rotation. A packet that waited for the next data plane
+Keys of two seconds change meanwhile, so that kills come at any phase of a rotation. A packet that waited for the next data plane
 may come after its key's end, and is refused then: such packets are counted, and none but these may be.
 """
 
