@@ -94,10 +94,17 @@ def print_report(report: "Report") -> None:
         "mean delay": report.mean_delay,
         "graces": ", ".join(f"{name} {value}" for name, value in report.graces.items()),
     }
-    figures = {key.replace("_", " "): f"{value:,}" if isinstance(value, int) else value for key, value in report.figures.items()}
+    figures = {key.replace("_", " "): figure_text(value) for key, value in report.figures.items()}
     print_table([*conditions.items(), *figures.items(), ("account", report.conservation["account"])])
     print()
     for check, holds in report.checks.items():
         print(f"{'yes' if holds else 'NO '}  {check}")
     void = f", after {report.void_runs} void runs" if report.void_runs else ""
     print(f"\n{report.name}: {'passed' if report.passed else 'FAILED'} in {report.seconds:.0f} s{void}")
+
+
+def figure_text(value: object) -> object:
+    """A figure for a person: `1,000`; `drop_mac 3, drop_replay 1`, or `none`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {figure_text(one)}" for name, one in value.items()) or "none"
+    return f"{value:,}" if isinstance(value, int) else value

@@ -56,7 +56,8 @@ def state_dir_of(config: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{config}: {error.strerror}: name the node's configuration file or its state directory") from None
     except (ValueError, KeyError) as error:
-        raise ConfigError(f"{config}: no state_dir to be found ({error}): name the node's configuration file") from None
+        why = "it names no state_dir" if isinstance(error, KeyError) else f"it is no TOML file: {error}"
+        raise ConfigError(f"{config}: {why}: name the node's configuration file") from None
 
 
 def replay_rows(sets: list[ReplaySetStatus]) -> list[tuple[str, str]]:

@@ -24,7 +24,9 @@ def principal_id(text: str | int) -> tuple[str, int]:
         return kind, pwd.getpwnam(name).pw_uid if kind == "user" else grp.getgrnam(name).gr_gid
     except KeyError:
         names = [one.pw_name for one in pwd.getpwall()] if kind == "user" else [one.gr_name for one in grp.getgrall()]
-        raise refuse(f"names a {kind} whom this machine does not know: {suggestion(name, names)}") from None
+        near = suggestion(name, names)
+        remedy = near if near.startswith("did") else f"name one of `getent {'passwd' if kind == 'user' else 'group'}`"
+        raise refuse(f"names a {kind} whom this machine does not know: {remedy}") from None
 
 
 def _read_principal(value: object) -> object:

@@ -27,7 +27,10 @@ def read_secret(path: str | Path) -> bytes:
             raise ConfigError(f"{path}: the secret file has mode {mode:04o}, so others can use it: chmod 600 {path}")
         data = file.read(SECRET_SIZE + 1)
     if len(data) != SECRET_SIZE:
-        raise ConfigError(f"{path}: the secret file has {status.st_size} bytes, not {SECRET_SIZE} raw bytes")
+        raise ConfigError(
+            f"{path}: the secret file has {status.st_size} bytes, not {SECRET_SIZE} raw bytes: get it again, or make a new one "
+            "with `fastmix keys new` (of a link: the same one for both ends)"
+        )
     if not any(data):
         raise ConfigError(f"{path}: the secret file is all zeros: make a new one with `fastmix keys new {path}`")
     return data

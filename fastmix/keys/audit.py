@@ -253,7 +253,9 @@ def examine(path: Path, key: LockedBytes, *, noted: Head | None = None) -> tuple
         is_known = any(finding.line == 1 for finding in findings)
         return findings if is_known else findings + _beginning_findings(data), head
     if noted not in _heads(data):
-        problem = f"the noted record {noted.n - 1} is not in it as it was: an older log was put back, or another"
+        had = f"the noted head is of {noted.n} records"
+        lacks = f"the log has only {head.n}" if noted.n > head.n else "they are not in it as they were"
+        problem = f"{had}, and {lacks}: an older log was put back, or another"
         findings.append(Finding(0, problem))
     return findings, head
 

@@ -110,7 +110,8 @@ def _read(fd: int, source: str, *, one_line: bool = False) -> LockedBytes:
         if size and room.view[size - 1] == ord("\n"):
             size -= 1
         if not size:
-            raise KeyStoreError(f"no passphrase: {source} is empty: write the passphrase into it")
+            problem = "nothing was typed: try again" if one_line else f"{source} is empty: write the passphrase into it"
+            raise KeyStoreError(f"no passphrase: {problem}")
         if size > PASSPHRASE_MAX:
             raise KeyStoreError(f"no passphrase: {source} has more than {PASSPHRASE_MAX} bytes: use a shorter one")
         passphrase = LockedBytes(size)

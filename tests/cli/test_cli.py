@@ -13,6 +13,7 @@ import pytest
 from cyclopts import App
 
 from fastmix.cli.app import app
+from fastmix.cli.drill import figure_text
 from fastmix.network import Network, NetworkClient, NetworkLink, Node
 from fastmix.packet.geometry import WAN
 from fastmix.packet.verdict import Verdict
@@ -168,9 +169,19 @@ def test_network_check(node: Path) -> None:
     assert "has no node 9" in refused("network", "check", "--secrets-of", "9", path)
     assert "neither a node's number nor a peer id" in refused("network", "check", "--secrets-of", "x", path)
     (node.parent / "l12").write_bytes(b"short")
-    assert "l12: the secret file has 5 bytes" in refused("network", "check", "--secrets-of", "1", path)
+    told = "l12: the secret file has 5 bytes, not 32 raw bytes: get it again, or make a new one with `fastmix keys new`"
+    assert told in refused("network", "check", "--secrets-of", "1", path)
+    assert f"{path}: it names no state_dir: name the node's configuration file" in refused("keys", "list", path)
     path.write_text(path.read_text().replace("layer = 2", "layer = 7"))
     assert f"{path}:13: node[1].layer: 7 is not a layer" in refused("network", "check", path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1000, "1,000"), ({}, "none"), ({"drop_mac": 1200, "drop_replay": 1}, "drop_mac 1,200, drop_replay 1")],
+)
+def test_figures_of_drills_are_for_people(value: object, text: str) -> None:
+    assert figure_text(value) == text
 
 
 def test_run_checks_all_files_first(node: Path) -> None:

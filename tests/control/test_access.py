@@ -71,6 +71,7 @@ def test_a_refusal_names_role_and_who_has_it() -> None:
     ("who", "words"),
     [
         ("user:rooot", "names a user whom this machine does not know: did you mean 'root'"),
+        ("user:nosuchuserhere", "names a user whom this machine does not know: name one of `getent passwd`"),
         ("group:daemom", "names a group whom this machine does not know: did you mean 'daemon'"),
         ("bob", 'write "user:NAME", "group:NAME", or the number of a user'),
         ("1001", 'write "user:NAME"'),

@@ -126,6 +126,8 @@ def test_a_new_one_is_typed_twice() -> None:
     assert typed([b"hush", b"hush"], ask)[0] == b"hush"
     error, _ = typed([b"hush", b"hash"], ask)
     assert "the two passphrases differ: nothing was changed" in str(error)
+    error, _ = typed([b""], ask)
+    assert str(error) == "no passphrase: nothing was typed: try again"
 
 
 def test_no_terminal(tmp_path: Path) -> None:
