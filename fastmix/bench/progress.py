@@ -23,8 +23,8 @@ def silent(done: float, what: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar on standard error from two seconds on, if that is a terminal; gone at the end."""
+def progress_bar(title: str, wait_s: float = WAIT_S) -> Iterator[Progress]:
+    """A bar on standard error from `wait_s` on, if that is a terminal; gone at the end."""
     if not sys.stderr.isatty():
         yield silent
         return
@@ -38,7 +38,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
     began = time.monotonic()
 
     def show(done: float, what: str) -> None:
-        if not tasks and time.monotonic() - began < WAIT_S:
+        if not tasks and time.monotonic() - began < wait_s:
             return
         if not tasks:
             tasks.append(bar.add_task(title, total=1.0))

@@ -71,7 +71,7 @@ def run(
     if not force:
         check_alone()
     drawn = int.from_bytes(os.urandom(6), "little") if seed is None else seed
-    with progress_bar(name) as progress:
+    with progress_bar(name, wait_s=0.0) as progress:
         report = drill.run(Options(short, rounds, rate, drawn, progress))
     if json:
         print_json(report.to_dict())
