@@ -8,6 +8,8 @@ packets of the last half minute, which the kernel had not written yet.
 import os
 from pathlib import Path
 
+import numpy as np
+
 from fastmix.errors import ConfigError, CryptoError, ResourceExhausted
 from fastmix.files.durable import write_durably
 from fastmix.files.private import open_private
@@ -69,17 +71,17 @@ def prepare_fixed_pair(state_dir: Path, secret: bytes, public: bytes, capacity: 
     if not path.exists() and path.name not in known:
         pair = create_pair(state_dir, fixed_name(public), capacity, known_secret(secret))
     else:
-        pair = _find(path, capacity, public, marker)
+        pair = _find(path, capacity, secret, public, marker)
     _mark(path, marker, known, pair.set_id.hex())
     return fixed_id(public)
 
 
-def _find(path: Path, capacity: int, public: bytes, marker: Path) -> Pair:
+def _find(path: Path, capacity: int, secret: bytes, public: bytes, marker: Path) -> Pair:
     try:
         pair = open_pair(path)
     except (FileNotFoundError, CryptoError):
         raise lost(path, marker) from None
-    if pair.public != public:
+    if pair.public != public or not np.array_equal(pair.secret, np.frombuffer(secret, np.uint8)):
         raise lost(path, marker)
     check_fit(path, capacity)
     return pair

@@ -14,6 +14,7 @@ from real_node import AT_ONCE, ROOT, free_port
 
 from fastmix.cli.main import main
 from fastmix.links.reservations import BLOCK
+from fastmix.seam.pair import SECRET_AT
 
 
 def next_numbers(node):
@@ -150,7 +151,7 @@ def test_no_process_of_the_same_user_may_look() -> None:
     assert told.stdout == "0\n"
 
 
-@pytest.mark.parametrize("damage", ["gone", "zeroed", "another", "marker"])
+@pytest.mark.parametrize("damage", ["gone", "zeroed", "another", "flipped", "marker"])
 def test_a_key_is_not_used_without_its_replay_set(start, damage) -> None:
     """Recorded packets would be let in again: one sentence with the remedies."""
     node = start()
@@ -164,6 +165,8 @@ def test_a_key_is_not_used_without_its_replay_set(start, damage) -> None:
         path.write_bytes(bytes(len(whole)))
     elif damage == "another":
         path.write_bytes(whole[:64] + bytes(16) + whole[80:])
+    elif damage == "flipped":
+        path.write_bytes(whole[:SECRET_AT] + bytes([whole[SECRET_AT] ^ 64]) + whole[SECRET_AT + 1 :])
     else:
         marker.write_text("rubbish")
     kept = marker.read_bytes()
