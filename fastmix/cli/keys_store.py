@@ -220,8 +220,10 @@ def opened(store: Path, unlock: UnlockOptions) -> "Iterator[Identity]":
 @contextmanager
 def audit_log(store: Path, identity: "Identity", *, new: bool = False) -> "Iterator[AuditLog]":
     """The audit log beside a store, found whole before anything is done; a warning where an old store has none."""
+    from fastmix.files.durable import sweep
     from fastmix.keys.audit import AuditLog, log_path
 
+    sweep(store)
     with identity.storage_key("audit") as key:
         audit = AuditLog(log_path(store), key)
         audit.check()

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from fastmix.config import IdentityConfig, MixnodeConfig
 from fastmix.control.agreement import check_keys, check_secret
 from fastmix.errors import ConfigError, KeyStoreError
+from fastmix.files.durable import sweep
 from fastmix.files.secret import read_secret
 from fastmix.keys import labels
 from fastmix.keys._chain import LockedBytes
@@ -193,6 +194,7 @@ class NodeIdentity:
         self._kept["state"] = FIXED
 
     def _fill(self, settings: IdentityConfig) -> None:
+        sweep(settings.store)
         sealed = self._sealed()
         wrapping = self._wrapping(sealed)
         if sealed.wrapping == Pkcs11Wrapping.name:

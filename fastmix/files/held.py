@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from fastmix.files.durable import sync_directory
+from fastmix.files.durable import neighbour_of, open_neighbour, sweep, sync_directory
 from fastmix.files.private import lock, open_private
 
 
@@ -19,7 +19,8 @@ class HeldFile:
         `ConfigError` where it is not private.
         """
         self.path = path
-        self._neighbour = path.with_name(f".{path.name}.{os.getpid()}.new")
+        self._neighbour = neighbour_of(path)
+        sweep(path)
         self._fd = self._take(first, wait_s)
 
     def read(self) -> bytes:
@@ -77,10 +78,8 @@ class HeldFile:
         sync_directory(self.path.parent)
 
     def _write_neighbour(self, data: bytes) -> int:
-        self._neighbour.unlink(missing_ok=True)
-        fd = open_private(self._neighbour, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        fd = open_neighbour(self.path)
         try:
-            lock(fd)
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(fd)

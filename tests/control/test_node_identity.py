@@ -47,8 +47,11 @@ def check_signs(identity: NodeIdentity, plan: NetworkPlan) -> None:
 def test_the_next_control_signs_without_a_file(tmp_path: Path) -> None:
     plan, config, store = written(tmp_path)
     kept = memory()
+    left = store.with_name(f".{store.name}.1.new")  # by a `keys passwd` that was killed
+    left.write_bytes(store.read_bytes())
     first = NodeIdentity(config, plan.network, kept)
     check_signs(first, plan)
+    assert not left.exists()
     first.audit.append("root", "keys.rotate")
     first.close()
     passphrase_path(store).unlink()
