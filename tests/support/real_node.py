@@ -232,6 +232,7 @@ class RealNode:
     def signal(self, number: signal.Signals, whom: str = "parent") -> int:
         """A signal to `parent`, `data` or `control`; its pid."""
         pid = self.pid if whom == "parent" else until(lambda: self.child(whom))
+        assert pid > 0, "there is no node: 0 would be the tests themselves"
         os.kill(pid, number)
         return pid
 
