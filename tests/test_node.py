@@ -28,6 +28,7 @@ from fastmix import (
     NetworkFailure,
     NodeState,
 )
+from fastmix.cli.keys_store import audit_log
 from fastmix.config import IdentityConfig, KeysConfig
 from fastmix.errors import KeyStoreError
 from fastmix.files.temporary import FleetingDirectory
@@ -175,6 +176,8 @@ async def test_keys_of_a_running_node(tmp_path: Path) -> None:
     """A program that has started a node renews its keys, burns them, sets their policy."""
     plan = written_plan(tmp_path / "net", rotates=True, mean_delay_ns=0)
     store = store_path(tmp_path / "net", 0)
+    with audit_log(store, plan.identities[0], new=True) as log:
+        log.append("the test", "keys.init", identity=plan.identities[0].public.hex(), kept_by="passphrase")
     policy = KeyRotationPolicy(slot=timedelta(seconds=20), early=timedelta(seconds=5), late=timedelta(seconds=10))
     keys = {name: getattr(policy, name) for name in ("slot", "early", "late")}
     config = MixnodeConfig(
