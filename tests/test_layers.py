@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "network": frozenset({"networkfile", "files", "packet", "errors"}),
     "networkfile": frozenset({"network", "files", "packet", "errors"}),
     "keys": frozenset({"kernels", "packet", "files", "errors"}),
-    "links": frozenset({"kernels", "packet", "network", "files", "errors"}),
+    "links": frozenset({"keys", "kernels", "packet", "network", "files", "errors"}),
     "mixing": frozenset({"packet", "errors"}),
     "seam": frozenset({"status", "files", "packet", "errors"}),
     "dataplane": frozenset({"keys", "kernels", "mixing", "seam", "files", "packet", "errors"}),
