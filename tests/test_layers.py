@@ -21,6 +21,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "network": frozenset({"networkfile", "files", "packet", "errors"}),
     "networkfile": frozenset({"network", "files", "packet", "errors"}),
     "keys": frozenset({"kernels", "packet", "files", "errors"}),
+    "directory": frozenset({"keys", "network", "files", "packet", "errors"}),
+    "tls": frozenset({"directory", "keys", "files", "packet", "errors"}),
     "links": frozenset({"keys", "kernels", "packet", "network", "files", "errors"}),
     "mixing": frozenset({"packet", "errors"}),
     "seam": frozenset({"status", "files", "packet", "errors"}),

@@ -1,0 +1,295 @@
+"""Two ends over real sockets: who is let in, who is not, and that both say why."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from test_succession import NETWORK, Key, record
+
+from fastmix.directory.records import Place, sign_record
+from fastmix.errors import NetworkFailure
+from fastmix.keys._chain import LockedBytes
+from fastmix.keys.hierarchy import Identity
+from fastmix.tls.connection import Connection, Handler
+from fastmix.tls.end import End
+from fastmix.tls.frames import FRAME_MAX, GREETING_MAX, LENGTH, Message, pack
+from fastmix.tls.greeting import Speech, Visitor, pin_of
+from fastmix.tls.server import Bucket, Door
+
+HERE = "127.0.0.1"
+NOW = 1_800_000_000 * 10**9
+
+
+SPEECH = Speech(1, "wan", NETWORK)
+
+
+@dataclass
+class Town:
+    """An end with a door. It answers `echo`, and counts whom it has let in."""
+
+    name: str
+    speech: Speech = SPEECH
+    refuses: str = ""
+    visitors: list[Visitor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        seed = LockedBytes(32)
+        seed.view[:] = self.name.encode().ljust(32, b".")
+        self.identity = Identity(seed)
+        self.place = Place(HERE, 1)
+        self.end = End(self.identity, self.identity.tls_private_key(), self.speech, self.record, self.handlers, lambda: NOW)
+
+    def record(self) -> bytes:
+        stated = record(Key("x"), NOW, identity=self.identity.public, certificate=self.end.certificate, control=self.place)
+        return sign_record(stated, self.identity)
+
+    def handlers(self, visitor: Visitor, _: Connection) -> Mapping[str, Handler]:
+        if self.refuses:
+            raise NetworkFailure(self.refuses)
+        self.visitors.append(visitor)
+
+        async def echo(body: bytes) -> bytes:
+            return body
+
+        async def never(_: bytes) -> bytes:
+            await asyncio.Event().wait()
+            return b""
+
+        async def refuse(_: bytes) -> bytes:
+            raise NetworkFailure("not today\x1b[2J")
+
+        return {"echo": echo, "never": never, "refuse": refuse}
+
+    @asynccontextmanager
+    async def door(self, most: int = 100, bucket: Bucket | None = None) -> AsyncIterator[Door]:
+        door = Door(self.end.server_context, self.end.welcome, most, bucket)
+        door.open(HERE, 0)
+        self.place = Place(*door.address)
+        try:
+            yield door
+        finally:
+            await door.close()
+
+    def knows(self, *others: "Town") -> None:
+        self.end.set_peers({other.identity.public: other.end.certificate for other in others})
+
+
+@pytest.fixture
+def a() -> Town:
+    return Town("a")
+
+
+@pytest.fixture
+def b() -> Town:
+    return Town("b")
+
+
+async def test_two_peers(a: Town, b: Town) -> None:
+    a.knows(b)
+    b.knows(a)
+    async with a.door() as door:
+        connection = await b.end.connect(a.place.pair, a.identity.public)
+        assert await connection.ask("echo", b"hello") == b"hello"
+        answers = await asyncio.gather(*(connection.ask("echo", bytes([i])) for i in range(50)))
+        assert answers == [bytes([i]) for i in range(50)]
+        assert connection.tls.version() == "TLSv1.3"
+        assert await connection.ask("echo", bytes(1 << 20)) == bytes(1 << 20)
+        (back,) = door.connections
+        assert await back.ask("echo", b"and back") == b"and back"
+        connection.end("done")
+    assert a.visitors == [Visitor(b.identity.public, "node", True)]
+    assert b.visitors == [Visitor(a.identity.public, "node", True)]
+
+
+async def test_who_is_no_peer_any_more_is_let_go(a: Town, b: Town) -> None:
+    """At both ends, though both trust stores still have the certificates; and is not let in again."""
+    a.knows(b)
+    b.knows(a)
+    async with a.door() as door:
+        connection = await b.end.connect(a.place.pair, a.identity.public)
+        (back,) = door.connections
+        a.knows()
+        await asyncio.wait_for(asyncio.gather(connection.closed.wait(), back.closed.wait()), 10)
+        assert "not in the network any more" in back.why
+        with pytest.raises(NetworkFailure, match="the certificate is of no node that is in the network now"):
+            await b.end.connect(a.place.pair, a.identity.public)
+        a.knows(b)
+        again = await b.end.connect(a.place.pair, a.identity.public)
+        b.knows()
+        await asyncio.wait_for(again.closed.wait(), 10)
+        with pytest.raises(NetworkFailure, match="is not in the network now"):
+            await b.end.connect(a.place.pair, a.identity.public)
+
+
+async def test_strangers_certificates_end_the_handshake(a: Town, b: Town) -> None:
+    b.knows(a)
+    async with a.door() as door:
+        with pytest.raises(NetworkFailure):
+            await b.end.connect(a.place.pair, a.identity.public)
+        assert not a.visitors
+        assert not door.connections
+
+
+async def test_another_peer_in_the_place_of_the_one_that_was_meant(a: Town, b: Town) -> None:
+    c = Town("c")
+    for town in (a, b, c):
+        town.knows(a, b, c)
+    async with c.door():
+        with pytest.raises(NetworkFailure, match="the server is node"):
+            await b.end.connect(c.place.pair, a.identity.public)
+        assert not c.visitors
+
+
+async def test_a_joiner_knows_the_pin_and_proves_who_it_is(a: Town, b: Town) -> None:
+    async with a.door():
+        connection, found = await b.end.join(a.place.pair, "node", pin_of(a.identity.public), b"token")
+        assert (found.identity, found.control) == (a.identity.public, a.place)
+        assert await connection.ask("echo", b"hello") == b"hello"
+        assert a.visitors == [Visitor(b.identity.public, "node", False, b"token")]
+        connection, _ = await b.end.join(a.place.pair, "client", None)
+        assert a.visitors[1].role == "client"
+        connection.end("done")
+
+
+async def test_a_wrong_pin_and_a_record_of_another_key(a: Town, b: Town) -> None:
+    """Nothing was sent: the server has seen no hello."""
+    async with a.door() as door:
+        with pytest.raises(NetworkFailure, match="the server's PIN is"):
+            await b.end.join(a.place.pair, "node", bytes(32))
+        real, a.end._record = (
+            a.end._record,
+            lambda: sign_record(record(Key("x"), NOW, identity=a.identity.public, certificate=b.end.certificate), a.identity),
+        )  # somebody who has the record of a node, and not its TLS key
+        with pytest.raises(NetworkFailure, match="names another TLS key than it has: somebody is between"):
+            await b.end.join(a.place.pair, "node", pin_of(a.identity.public))
+        a.end._record = real
+        assert not a.visitors
+        assert not door.connections
+
+
+@pytest.mark.parametrize(
+    ("speech", "told"),
+    [
+        (Speech(2, "wan", NETWORK), "version 2 of the wire here, 1 there"),
+        (Speech(1, "jumbo", NETWORK), "geometry jumbo here, wan there"),
+        (Speech(1, "wan", b"o" * 16), f"network {(b'o' * 16).hex()} here, {NETWORK.hex()} there"),
+    ],
+)
+async def test_a_mismatch_is_named_at_both_ends(a: Town, speech: Speech, told: str) -> None:
+    b = Town("b", speech)
+    async with a.door():
+        with pytest.raises(NetworkFailure, match=told):
+            await b.end.join(a.place.pair, "node", None)
+        b.end.speech = Speech(1)  # looks at nothing; now the server does
+        real, b.end.signer = b.end.signer, b.end.signer
+        connection = None
+        with suppress(NetworkFailure):
+            connection, _ = await b.end.join(a.place.pair, "node", None)
+        assert connection is not None
+        assert real is b.end.signer
+        a.end.speech = speech
+        b.end.speech = Speech(1, "wan", NETWORK)
+        with pytest.raises(NetworkFailure, match=r" here, .* there"):
+            await b.end.join(a.place.pair, "node", None)
+
+
+async def test_a_refusal_is_told(a: Town, b: Town) -> None:
+    a.refuses = "the token is another one"
+    async with a.door():
+        with pytest.raises(NetworkFailure, match="refused: the token is another one"):
+            await b.end.join(a.place.pair, "node", None)
+
+
+async def test_only_tls_1_3(a: Town) -> None:
+    async with a.door() as door:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(OSError):  # noqa: PT011  the alert, or the end of the connection, whatever is seen first
+            await asyncio.open_connection(*a.place.pair, ssl=context)
+        while not door.counts["no_handshake"]:
+            await asyncio.sleep(0)
+        assert not door.connections
+
+
+async def raw(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A stream under TLS by whoever it may be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return await asyncio.open_connection(*place.pair, ssl=context)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        LENGTH.pack(GREETING_MAX + 1),
+        LENGTH.pack(3) + b"\xc1\xc1\xc1",
+        pack(Message("tell", 0, "hello", b"")),
+        pack(Message("tell", 0, "hello", msgspec.msgpack.encode({"role": "king"}))),
+        pack(Message("ask", 1, "echo", b"before a hello")) * 5,
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_bytes_that_are_no_hello(a: Town, sent: bytes) -> None:
+    """The connection ends, with a word on why at most."""
+    async with a.door() as door:
+        reader, writer = await raw(a.place)
+        writer.write(sent)
+        rest = await asyncio.wait_for(reader.read(), 10)
+        assert len(rest) < FRAME_MAX
+        writer.close()
+        assert not a.visitors
+        assert not door.connections
+
+
+async def test_as_many_connections_as_there_may_be(a: Town, b: Town) -> None:
+    async with a.door(most=2) as door:
+        first, _ = await b.end.join(a.place.pair, "client", None)
+        await b.end.join(a.place.pair, "client", None)
+        with pytest.raises(NetworkFailure):
+            await b.end.join(a.place.pair, "client", None)
+        assert door.counts["too_many"] == 1
+        first.end("done")
+        await asyncio.wait_for(first.closed.wait(), 10)
+        while len(door.connections) > 1:
+            await asyncio.sleep(0)
+        await b.end.join(a.place.pair, "client", None)
+
+
+async def test_an_address_that_knocks_too_often(a: Town, b: Town) -> None:
+    """It is turned away before a handshake begins."""
+    async with a.door(bucket=Bucket(rate=0.0, burst=3.0)) as door:
+        for _ in range(3):
+            await b.end.join(a.place.pair, "client", None)
+        with pytest.raises(NetworkFailure):
+            await b.end.join(a.place.pair, "client", None)
+        assert door.counts["too_often"] == 1
+
+
+async def test_questions_that_get_no_answer(a: Town, b: Town) -> None:
+    async with a.door():
+        connection, _ = await b.end.join(a.place.pair, "node", None)
+        with pytest.raises(NetworkFailure, match=r"refused: not today\?\[2J"):
+            await connection.ask("refuse", b"")
+        with pytest.raises(NetworkFailure, match="nothing that is answered here"):
+            await connection.ask("nonsense", b"")
+        with pytest.raises(NetworkFailure, match=r"no answer to never in 0\.01 s"):
+            await connection.ask("never", b"", 0.01)
+        waiting = asyncio.ensure_future(connection.ask("never", b""))
+        await asyncio.sleep(0)
+        connection.end("enough")
+        with pytest.raises(NetworkFailure, match="enough"):
+            await waiting
+
+
+async def test_who_asks_too_much_is_let_go(a: Town, b: Town) -> None:
+    async with a.door():
+        connection, _ = await b.end.join(a.place.pair, "node", None)
+        for _ in range(1000):
+            with suppress(NetworkFailure):
+                connection.tell("echo", b"")
+        await asyncio.wait_for(connection.closed.wait(), 10)
