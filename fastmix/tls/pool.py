@@ -1,0 +1,94 @@
+"""One kept connection to each peer, shared by all that this end has to say to it; made anew, after a while, when it has ended.
+
+Tries that fail wait longer and longer: twice as long each time up to a minute, and drawn at random from the upper half, so that
+many nodes do not come back to one at the same moment.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastmix.errors import NetworkFailure
+from fastmix.tls.connection import Connection
+from fastmix.tls.end import End
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+
+
+@dataclass
+class BackOff:
+    """When to try again. Pure: the moment, seconds of a steady clock, and a draw from 0 to 1 are arguments."""
+
+    failures: int = 0
+    not_before: float = 0.0
+
+    def failed(self, now: float, draw: float) -> None:
+        """One more try that has come to nothing."""
+        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self.failures)
+        self.failures += 1
+        self.not_before = now + longest * (0.5 + draw / 2)
+
+    def succeeded(self) -> None:
+        """Begins again."""
+        self.failures, self.not_before = 0, 0.0
+
+
+@dataclass
+class _Kept:
+    back_off: BackOff = field(default_factory=BackOff)
+    connection: Connection | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    why: str = ""
+
+
+class Pool:
+    """Connections of one end. `place_of`: where a peer's control port is, None where it has none now."""
+
+    def __init__(
+        self, end: End, place_of: Callable[[bytes], tuple[str, int] | None], draw: Callable[[], float] = random.random
+    ) -> None:
+        self._end, self._place_of, self._draw = end, place_of, draw
+        self._kept: dict[bytes, _Kept] = {}
+
+    async def get(self, identity: bytes) -> Connection:
+        """The connection to a peer, which is made where there is none. `NetworkFailure` where it cannot be made, or a try before
+        has failed a moment ago."""
+        kept = self._kept.setdefault(identity, _Kept())
+        async with kept.turn:
+            if kept.connection is not None and not kept.connection.closed.is_set():
+                return kept.connection
+            return await self._connect(identity, kept)
+
+    async def ask(self, identity: bytes, name: str, body: bytes) -> bytes:
+        """A peer's answer; `NetworkFailure` as `get` and `Connection.ask`."""
+        return await (await self.get(identity)).ask(name, body)
+
+    def adopt(self, identity: bytes, connection: Connection) -> None:
+        """A connection that the peer has made serves as well, where there is none."""
+        kept = self._kept.setdefault(identity, _Kept())
+        if kept.connection is None or kept.connection.closed.is_set():
+            kept.connection = connection
+            kept.back_off.succeeded()
+
+    def keep_only(self, identities: set[bytes]) -> None:
+        """Ends the connections to all others."""
+        for identity in self._kept.keys() - identities:
+            connection = self._kept.pop(identity).connection
+            if connection is not None:
+                connection.end("the peer is not in the network any more")
+
+    async def _connect(self, identity: bytes, kept: _Kept) -> Connection:
+        now, place = asyncio.get_running_loop().time(), self._place_of(identity)
+        if place is None:
+            raise NetworkFailure(f"node {identity.hex()[:16]} has no address now")
+        if now < kept.back_off.not_before:
+            raise NetworkFailure(f"{kept.why}; the next try is in {kept.back_off.not_before - now:.1f} s")
+        try:
+            kept.connection = await self._end.connect(place, identity)
+        except NetworkFailure as failure:
+            kept.back_off.failed(asyncio.get_running_loop().time(), self._draw())
+            kept.why = str(failure)
+            raise
+        kept.back_off.succeeded()
+        return kept.connection
