@@ -1,7 +1,7 @@
 """Who may come in, and the proof of who it is."""
 
 import pytest
-from test_succession import Key
+from node_records import Key
 
 from fastmix.directory.admission import Admission, is_proved, prove, read_token, token_hash, token_text
 from fastmix.errors import ConfigError

@@ -6,39 +6,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from node_records import NETWORK, NOW, SETTINGS, Key, S, record
 
 from fastmix.directory.authority import Member, Pen, next_document
-from fastmix.directory.document import LIFE_NS, REST_NS, Document, Rule, Settings, Signed, unsigned
-from fastmix.directory.records import FUTURE_NS, SIZE_MAX, Instance, NodeRecord, Place, open_record, sign_record
+from fastmix.directory.document import LIFE_NS, REST_NS, Document, Rule, Signed, unsigned
+from fastmix.directory.records import FUTURE_NS, SIZE_MAX, Instance, Place, open_record, sign_record
 from fastmix.directory.signed import Envelope
 from fastmix.directory.succession import KEPT, Outcome, Succession, check_proof
 from fastmix.errors import CryptoError
-
-S = 10**9
-NOW = 1_800_000_000 * S
-NETWORK = b"n" * 16
-SETTINGS = Settings(NETWORK, 1, "wan", 1, 50_000_000, 600 * S, 60 * S, 120 * S)
-
-
-class Key:
-    """An identity of the test's own."""
-
-    def __init__(self, name: str) -> None:
-        self._key = Ed25519PrivateKey.from_private_bytes(random.Random(name).randbytes(32))
-        self.public = self._key.public_key().public_bytes_raw()
-
-    def sign(self, data: bytes) -> bytes:
-        return self._key.sign(data)
-
-
-def record(key: Key, now_ns: int = NOW, **changes: object) -> NodeRecord:
-    values: dict[str, object] = {
-        "network": NETWORK, "identity": key.public, "issued_ns": now_ns, "valid_until_ns": now_ns + 90_000 * S, "wire": 1,
-        "geometry": "wan", "control": Place("192.0.2.1", 9100), "capacity": 50_000, "certificate": b"c" * 300, "slot_ns": 600 * S,
-        "early_ns": 60 * S, "late_ns": 120 * S, "instances": (Instance(Place("192.0.2.1", 9000), 3_000_000, bytes(64)),),
-    }  # fmt: skip
-    return NodeRecord(**(values | changes))  # type: ignore[arg-type]
 
 
 @dataclass

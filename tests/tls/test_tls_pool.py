@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from control_end import Town
 from hypothesis import given
 from hypothesis import strategies as st
-from test_tls_ends import Town
 
 from fastmix.errors import NetworkFailure
 from fastmix.tls.pool import FIRST_WAIT_S, LONGEST_WAIT_S, BackOff, Pool
