@@ -22,15 +22,34 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "networkfile": frozenset({"network", "files", "packet", "errors"}),
     "keys": frozenset({"kernels", "packet", "files", "errors"}),
     "directory": frozenset({"keys", "network", "files", "packet", "errors"}),
+    "peers": frozenset({"tls", "directory", "links", "network", "keys", "files", "packet", "errors"}),
     "tls": frozenset({"directory", "keys", "files", "packet", "errors"}),
     "links": frozenset({"keys", "kernels", "packet", "network", "files", "errors"}),
     "mixing": frozenset({"packet", "errors"}),
     "seam": frozenset({"status", "files", "packet", "errors"}),
     "dataplane": frozenset({"keys", "kernels", "mixing", "seam", "files", "packet", "errors"}),
     "udp": frozenset({"seam", "files", "packet", "errors"}),
-    "control": frozenset({"descriptor", "keys", "seam", "links", "network", "packet", "config", "status", "files", "errors"}),
+    "control": frozenset(
+        {
+            "peers",
+            "tls",
+            "directory",
+            "descriptor",
+            "keys",
+            "seam",
+            "links",
+            "network",
+            "packet",
+            "config",
+            "status",
+            "files",
+            "errors",
+        }
+    ),  # fmt: skip
     "descriptor": frozenset({"keys", "files", "errors"}),
-    "client": frozenset({"descriptor", "sphinx", "links", "network", "packet", "files", "errors", "udp"}),
+    "client": frozenset(
+        {"peers", "tls", "directory", "keys", "descriptor", "sphinx", "links", "network", "packet", "files", "errors", "udp"}
+    ),  # fmt: skip
     "tune": frozenset({"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
     "process": EVERYTHING,
     "node": frozenset({"keys", "process", "control", "network", "config", "status", "errors", "mixing"}),
