@@ -45,11 +45,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
             "files",
             "errors",
         }
-    ),  # fmt: skip
+    ),
     "descriptor": frozenset({"keys", "files", "errors"}),
     "client": frozenset(
         {"peers", "tls", "directory", "keys", "descriptor", "sphinx", "links", "network", "packet", "files", "errors", "udp"}
-    ),  # fmt: skip
+    ),
     "tune": frozenset({"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
     "process": EVERYTHING,
     "node": frozenset({"keys", "process", "control", "network", "config", "status", "errors", "mixing"}),
