@@ -26,7 +26,7 @@ def enter() -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() or libc.unshare(CLONE_NEWNS | CLONE_NEWNET):  # even in a user namespace only real root may write to /sys
         return False
-    if libc.mount(b"none", b"/", None, MS_PRIVATE_ALL, None):
+    if all(libc.mount(b"none", mounted, None, MS_PRIVATE_ALL, None) for mounted in (b"/", b"/sys")):  # a chroot's / is no mount
         return False
     return libc.mount(b"none", b"/sys", b"sysfs", 0, None) == 0
 
