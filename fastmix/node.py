@@ -22,7 +22,7 @@ from fastmix.control.ask import LAST_METRICS, ask
 from fastmix.errors import ConfigError, FastmixError, NetworkFailure
 from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.mixing import MixingStrategy
-from fastmix.network import Network
+from fastmix.network_of import network_of
 from fastmix.process.environment import child_environment
 from fastmix.process.mixing import mixing_blob, unpicklable
 from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus
@@ -44,7 +44,7 @@ class Mixnode:
     def __init__(self, config: MixnodeConfig) -> None:
         """Takes the configuration; `ConfigError` if its network file or its strategy is wrong. Nothing is started."""
         self.config = config
-        self._network = Network.load(config.network)
+        self._network = network_of(config)
         self._network.node(config.number)
         self._blob(config.mixing)
         self._process: asyncio.subprocess.Process | None = None

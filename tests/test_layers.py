@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "kernels": frozenset({"packet"}),
     "sphinx": frozenset({"kernels", "packet"}),
     "network": frozenset({"networkfile", "files", "packet", "errors"}),
+    "network_of": frozenset({"config", "keys", "network", "files", "packet"}),
     "networkfile": frozenset({"network", "files", "packet", "errors"}),
     "keys": frozenset({"kernels", "packet", "files", "errors"}),
     "directory": frozenset({"keys", "network", "files", "packet", "errors"}),
@@ -50,9 +51,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "client": frozenset(
         {"peers", "tls", "directory", "keys", "descriptor", "sphinx", "links", "network", "packet", "files", "errors", "udp"}
     ),
-    "tune": frozenset({"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "files", "packet", "errors"}),
+    "tune": frozenset(
+        {"bench", "kernels", "sphinx", "udp", "seam", "profile", "config", "network", "network_of", "files", "packet", "errors"}
+    ),
     "process": EVERYTHING,
-    "node": frozenset({"keys", "process", "control", "network", "config", "status", "errors", "mixing"}),
+    "node": frozenset({"keys", "process", "control", "network", "network_of", "config", "status", "errors", "mixing"}),
     "plan": frozenset({"keys", "network", "files", "packet"}),
     "testing": EVERYTHING,
     "cli": EVERYTHING,

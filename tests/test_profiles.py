@@ -16,7 +16,7 @@ from fastmix.profile import flat, load_profile, profile_names
 ROOT = Path(__file__).parent.parent
 TUNING = ROOT / "tuning"
 NAMES = ["low-latency", "many-peers", "multi-threaded", "optimized", "single-thread", "small-host"]
-WITHOUT_DEFAULT_VALUE = {"node_id", "listen_addr", "drain_timeout", "replay_capacity", "keys", "identity"}
+WITHOUT_DEFAULT_VALUE = {"node_id", "listen_addr", "drain_timeout", "replay_capacity", "keys", "identity", "join"}
 """Settings whose default follows from others, or that only some networks have."""
 NODE = 'number = 0\nnetwork = "network.toml"\nsecret_file = "s"\nstate_dir = "state"\n'
 

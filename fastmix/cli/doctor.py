@@ -65,11 +65,11 @@ def doctor(
 def replay_cautions(node: "MixnodeConfig") -> "list[Caution]":
     """Whether the node's replay set, where it has one, was made for another capacity: then it does not start."""
     from fastmix.control.fixed_pair import misfit
-    from fastmix.network import Network
+    from fastmix.network_of import network_of
     from fastmix.seam.pair import fixed_id, pair_path
     from fastmix.tune.doctor import Caution
 
-    public = Network.load(node.network).node(node.number).sphinx_public
+    public = network_of(node).node(node.number).sphinx_public
     if not public or node.replay_capacity is None:
         return []
     problem = misfit(pair_path(node.state_dir, fixed_id(public)), node.replay_capacity)

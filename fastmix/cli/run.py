@@ -41,10 +41,10 @@ def run(config: Path, /, *, profile: str | None = None, check: bool = False) -> 
     if check:
         from fastmix.cli.network import check_slots
         from fastmix.control.chain import check_chain
-        from fastmix.network import Network
+        from fastmix.network_of import network_of
 
         if loaded.keys is not None:
-            network = Network.load(loaded.network)
+            network = network_of(loaded)
             check_slots(network, (loaded.number, loaded.keys.policy.times))
             check_identity(loaded)
             check_chain(loaded, network.node(loaded.number).identity)
@@ -85,13 +85,13 @@ def check_files(config: "MixnodeConfig", path: Path) -> None:
     from fastmix.errors import ConfigError
     from fastmix.kernels.isa import active
     from fastmix.links.static import StaticLinkRoots
-    from fastmix.network import Network
+    from fastmix.network_of import network_of
     from fastmix.process.placement import check_cores
     from fastmix.process.swap import check_memory
 
     active()
     check_cores(config.cores)
-    network = Network.load(config.network)
+    network = network_of(config)
     node = network.node(config.number)
     check_keys(network, config)
     if network.rotates:
@@ -121,12 +121,12 @@ def check_places(network: "Network", config: "MixnodeConfig") -> None:
 
 def check_room(config: "MixnodeConfig") -> None:
     """`ResourceExhausted` where replay sets find no room."""
-    from fastmix.network import Network
+    from fastmix.network_of import network_of
     from fastmix.tune.admission import Room, admit
     from fastmix.tune.capacity import unwraps_per_s
     from fastmix.tune.host import Host
 
-    network = Network.load(config.network)
+    network = network_of(config)
     rate = unwraps_per_s(network.geometry, strict_kx=config.strict_kx)
     admit(config, network, rate, Room.of(config.state_dir, Host()))
 
@@ -154,7 +154,7 @@ def check_identity(config: "MixnodeConfig") -> None:
     """Opens the store as the node will; `KeyStoreError` says why it cannot be."""
     from fastmix.control.identity import NodeIdentity
     from fastmix.errors import ResourceExhausted
-    from fastmix.network import Network
+    from fastmix.network_of import network_of
     from fastmix.seam.lifeline import keep_unseen
     from fastmix.seam.memory import Region, create_memory, kept_sections
 
@@ -164,4 +164,4 @@ def check_identity(config: "MixnodeConfig") -> None:
         kept.keep_private()
     except OSError as error:
         raise ResourceExhausted(f"memory for keys cannot be locked: {error}") from None
-    NodeIdentity(config, Network.load(config.network), kept).close()
+    NodeIdentity(config, network_of(config), kept).close()

@@ -17,12 +17,13 @@ Every wrong value is a `ConfigError` that names file and line (where there is a 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from fastmix.config.access import AccessConfig
 from fastmix.config.base import Table, config_error, plain
+from fastmix.config.join import JoinConfig
 from fastmix.config.tables import IdentityConfig, KeysConfig, MixingConfig
 from fastmix.config.types import AddressText, Duration, FilePath, refuse
 from fastmix.files.addresses import Address, parse_address
@@ -48,8 +49,10 @@ class MixnodeConfig(Table):
 
     number: int = Field(ge=0, lt=0xFF00)
     """The node's number in the network file."""
-    network: FilePath
-    """The network file (`network.toml`)."""
+    network: FilePath | None
+    """The network file (`network.toml`); a node with a `[join]` has none, and no number."""
+    join: JoinConfig | None = None
+    """How the node comes into a network that forms itself."""
     secret_file: FilePath | None = None
     """The node's X25519 Sphinx secret: 32 raw bytes, mode 0600. Only in a network without identities, and there needed."""
     state_dir: FilePath
@@ -104,6 +107,7 @@ class MixnodeConfig(Table):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._check_join()
         if self.mixing.floor >= (room := pool_room(self.pool_slots)):
             raise refuse(
                 f"mixing.floor {self.mixing.floor} is not below {room}, the packets that pool_slots {self.pool_slots} take: "
@@ -121,6 +125,24 @@ class MixnodeConfig(Table):
         if self.nap > NAP_MOST:
             raise refuse(f"nap {format_duration(self.nap)} is longer than {format_duration(NAP_MOST)}: it would be felt")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_join(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("join") is None:
+            return values
+        if given := [name for name in ("number", "network", "secret_file") if values.get(name) is not None]:
+            raise refuse(f"{given[0]} and [join]: a node that joins a network finds its number there; remove one of the two")
+        return {"keys": {}, **values, "number": 0, "network": None}
+
+    def _check_join(self) -> None:
+        if self.join is None:
+            if self.network is None:
+                raise refuse("network is missing: name the network file, or add a [join] table")
+        elif self.identity is None:
+            raise refuse("[identity] is missing: a node that joins a network has one (fastmix keys init)")
+        elif self.listen_addr is None:
+            raise refuse('listen_addr is missing: where to receive datagrams, such as "0.0.0.0:9000"')
 
     _profile: str = PrivateAttr("")
     _from_profile: frozenset[str] = PrivateAttr(frozenset())

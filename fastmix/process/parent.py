@@ -22,7 +22,7 @@ from fastmix.dataplane.plane import DataPlane
 from fastmix.errors import ResourceExhausted
 from fastmix.files.durable import write_durably
 from fastmix.kernels.isa import active
-from fastmix.network import Network
+from fastmix.network_of import network_of
 from fastmix.process.data import EXIT_DRAINED, EXIT_KEYS, EXIT_REFUSED, NodeSetup, run_data_plane
 from fastmix.process.environment import child_environment
 from fastmix.process.jit import warm_jit
@@ -94,7 +94,7 @@ class Parent:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup: a terminal that closes ends its node
             self.drain_signals.add(signal.SIGHUP)
         self.give_up_at = math.inf
-        self.network = Network.load(config.network)
+        self.network = network_of(config)
         self.network.node(config.number)
         check_cores(config.cores)
         self._prepare_state_dir()

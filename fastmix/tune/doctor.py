@@ -11,6 +11,7 @@ from fastmix.config import MixnodeConfig
 from fastmix.errors import ResourceExhausted
 from fastmix.kernels.isa import ISAS, active, supported
 from fastmix.network import Network
+from fastmix.network_of import network_of
 from fastmix.packet.geometry import WAN
 from fastmix.profile import Profile
 from fastmix.tune.admission import Room, admit
@@ -53,7 +54,7 @@ class Report:
 
 def look_over(profile: Profile, config: MixnodeConfig | None, host: Host) -> Report:
     """Takes a moment: the capacity is measured. `config`: also whether this node will do well here."""
-    machine, network = machine_of(host), Network.load(config.network) if config else None
+    machine, network = machine_of(host), network_of(config) if config else None
     geometry = network.geometry if network else WAN
     rate = unwraps_per_s(geometry, strict_kx=bool(config and config.strict_kx))
     about = describe_machine()
