@@ -1,0 +1,8 @@
+"""Several machines on one: hosts in network namespaces, what passes between them, and a mix network on them.
+
+- `namespace.py`: a network namespace without a name, which ends with its last user.
+- `lan.py`: `Lan`, hosts with addresses of their own around a router; silent cuts between them.
+- `capture.py`: `Capture`, every datagram between the hosts, in a pcap file.
+- `fleet.py`: `Fleet`, nodes and clients on hosts; how a node is started is one function of it, `Fleet.launch`.
+- `ledger.py`: `Ledger`, what became of every message that the clients sent, and since when all arrive again.
+"""
