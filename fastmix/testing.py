@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastmix.client.draw import Draw
+from fastmix.client.events import Event
 from fastmix.client.node_keys import SlotKeys
-from fastmix.client.session import Event, Session
+from fastmix.client.session import Session
 from fastmix.client.wire import Wire
 from fastmix.config import MixingConfig
 from fastmix.control.duties import counter_word, metrics_of

@@ -7,7 +7,7 @@ section 9), `surbs.py` the blocks for answers, `routes.py` the ways, `packets.py
 
 from fastmix.client.address import Address
 from fastmix.client.client import Client
+from fastmix.client.events import Message, Sent
 from fastmix.client.fragments import MAX_REPLY_SURBS, MESSAGE_LIMIT
-from fastmix.client.session import Message, Sent
 
 __all__ = ["MAX_REPLY_SURBS", "MESSAGE_LIMIT", "Address", "Client", "Message", "Sent"]

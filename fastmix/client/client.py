@@ -13,10 +13,11 @@ from fastmix.client.address import Address
 from fastmix.client.bind import bind_place
 from fastmix.client.counters import ClientCounters
 from fastmix.client.draw import Draw, Entropy
+from fastmix.client.events import Event, Message, Sent, TimedOut
 from fastmix.client.inbox import InboxLimits
 from fastmix.client.packets import Observer
 from fastmix.client.replay_set import ReplayFile, replay_path
-from fastmix.client.session import Event, Message, Sent, Session, TimedOut
+from fastmix.client.session import Session
 from fastmix.client.wire import Wire
 from fastmix.errors import BatchTimeout, ConfigError, NetworkFailure
 from fastmix.files.secret import read_secret

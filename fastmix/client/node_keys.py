@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastmix.client.draw import Draw
 from fastmix.descriptor import Descriptor, check_same_slots, read_descriptor
 from fastmix.errors import FastmixError
+from fastmix.keys.slots import SlotTimes
 from fastmix.network import Network
 
 log = logging.getLogger(__name__)
@@ -85,13 +86,51 @@ class FixedKeys:
         return key_slot == 0
 
 
+class BySlots:
+    """What keys of slots have in common. A packet's slot is that of the clock less U(0, late / 2), drawn for each packet by
+    itself: so nobody sees where a client's clock stands, nor which packets of a tick are of one kind."""
+
+    wall: Callable[[], int]
+    times: SlotTimes
+    _now_ns: int
+    _publics: dict[int, Publics]
+
+    def wanted(self) -> range:
+        """The slots that packets may be built for now."""
+        return range(self.times.number(self._now_ns - self.times.late_ns // 2), self.times.number(self._now_ns) + 1)
+
+    def slots(self, draw: Draw, n: int) -> Slots:
+        """Those of the clock less U(0, late / 2)."""
+        back_ns = (draw.fractions(n) * (self.times.late_ns // 2)).astype(np.int64)
+        return (self._now_ns - back_ns) // self.times.slot_ns
+
+    def surb_slot(self) -> int:
+        """That of the clock: a SURB has the longer way."""
+        return self.times.number(self._now_ns)
+
+    def publics(self, slot: int) -> Publics:
+        """Of all nodes, for a slot that packets are built for now."""
+        return self._publics[slot]
+
+    def accepts(self, slot: int) -> bool:
+        """Those whose key is live, and those that open within another early grace: the clock of whoever built for them may be
+        ahead by one, as this machine's may be behind by one."""
+        return slot in self._live()
+
+    def accepts_byte(self, key_slot: int) -> bool:
+        """The same."""
+        return any(self.times.key_slot(slot) == key_slot for slot in self._live())
+
+    def _live(self) -> range:
+        now_ns = self.wall()
+        return range(self.times.live(now_ns)[0], self.times.live(now_ns + self.times.early_ns)[-1] + 1)
+
+
 @dataclass
-class SlotKeys:
+class SlotKeys(BySlots):
     """Keys of slots, as the nodes' descriptors have them; read again once a second at most, where a file has changed.
 
-    A packet's slot is that of the clock less U(0, late / 2), drawn for each packet by itself: so nobody sees where a client's
-    clock stands, nor which packets of a tick are of one kind. Nodes whose descriptor has run out are `lacking`: routes go around
-    them.
+    Nodes whose descriptor has run out are `lacking`: routes go around them.
     """
 
     network: Network
@@ -118,7 +157,7 @@ class SlotKeys:
             self._looked_ns = self._now_ns
             for node in self.network.nodes:
                 self._try_reread(node.number)
-        wanted = range(self.times.number(self._now_ns - self.times.late_ns // 2), self.times.number(self._now_ns) + 1)
+        wanted = self.wanted()
         if wanted != range(min(self._publics, default=0), max(self._publics, default=-1) + 1):
             self._choose(wanted)
 
@@ -171,32 +210,6 @@ class SlotKeys:
             f"{path}: node {number} has published no key of slot {absent[0]}, which it is by this machine's clock: see whether "
             "the node is running, get its descriptor anew, and look at the clock"
         )
-
-    def slots(self, draw: Draw, n: int) -> Slots:
-        """Those of the clock less U(0, late / 2)."""
-        back_ns = (draw.fractions(n) * (self.times.late_ns // 2)).astype(np.int64)
-        return (self._now_ns - back_ns) // self.times.slot_ns
-
-    def surb_slot(self) -> int:
-        """That of the clock: a SURB has the longer way."""
-        return self.times.number(self._now_ns)
-
-    def publics(self, slot: int) -> Publics:
-        """Of all nodes, for a slot that packets are built for now."""
-        return self._publics[slot]
-
-    def accepts(self, slot: int) -> bool:
-        """Those whose key is live, and those that open within another early grace: the clock of whoever built for them may be
-        ahead by one, as this machine's may be behind by one."""
-        return slot in self._live()
-
-    def accepts_byte(self, key_slot: int) -> bool:
-        """The same."""
-        return any(self.times.key_slot(slot) == key_slot for slot in self._live())
-
-    def _live(self) -> range:
-        now_ns = self.wall()
-        return range(self.times.live(now_ns)[0], self.times.live(now_ns + self.times.early_ns)[-1] + 1)
 
 
 def by_number(publics: dict[int, bytes]) -> Publics:

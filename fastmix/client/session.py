@@ -5,7 +5,6 @@ Each tick: `arrive` with what came, `leave` for what goes, then `events` for wha
 
 import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastmix import sphinx
 from fastmix.client.address import Address
 from fastmix.client.counters import ClientCounters
 from fastmix.client.draw import Draw
+from fastmix.client.events import Asked, Event, Message, Sent, TimedOut
 from fastmix.client.fragments import (
     MAX_REPLY_SURBS,
     MESSAGE_ID_SIZE,
@@ -48,57 +48,6 @@ CATCH_UP = 0.25
 """Most seconds of slots that a late tick makes up for."""
 UNSENT_MAX = 8192
 """Most messages on their way out at a time."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Message:
-    """A message that came. With SURBs (`n_surbs` > 0) it can be answered; its sender stays unknown.
-
-    `in_reply_to` is the id of the message of ours that it answers, else None.
-    """
-
-    data: bytes = field(repr=False)
-    id: bytes
-    in_reply_to: bytes | None = None
-    surbs: deque[bytes] = field(default_factory=deque, repr=False)
-
-    @property
-    def n_surbs(self) -> int:
-        """Packets that can still be sent in answer."""
-        return len(self.surbs)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message of ours of which every fragment is acknowledged. `latency`: seconds from `send` to the last acknowledgement."""
-
-    id: bytes
-    latency: float
-    n_fragments: int
-    n_retransmitted: int
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """A message of ours that was not acknowledged before its deadline. `why`: nodes whose keys are missing, if that is why."""
-
-    id: bytes
-    n_fragments: int
-    n_acknowledged: int
-    n_retransmitted: int
-    why: str = ""
-
-
-Event = Message | Sent | TimedOut
-
-
-@dataclass(slots=True)
-class Asked:
-    """A message of ours that may be answered, once: to whom it went and when, and the id of the answer that has begun."""
-
-    to: Address
-    at: float
-    answer: bytes | None = None
 
 
 class Session:

@@ -6,9 +6,9 @@ from collections import deque
 import pytest
 from fake_network import FakeNetwork
 
+from fastmix.client.events import Message, Sent, TimedOut
 from fastmix.client.fragments import MESSAGE_LIMIT
 from fastmix.client.outbox import RESENDS_MAX
-from fastmix.client.session import Message, Sent, TimedOut
 from fastmix.errors import ConfigError
 from fastmix.packet.verdict import Verdict
 

@@ -11,9 +11,10 @@ from fake_network import make_network
 
 from fastmix import sphinx
 from fastmix.client.client import Client
+from fastmix.client.events import Message
 from fastmix.client.fragments import Fragment, Kind
 from fastmix.client.replay_set import HEADER_SIZE, ReplayFile, ReplaySet, replay_path
-from fastmix.client.session import Message, Session
+from fastmix.client.session import Session
 from fastmix.errors import ConfigError, CryptoError
 from fastmix.packet.verdict import Verdict
 from fastmix.plan import plan_network

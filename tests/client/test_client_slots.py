@@ -15,8 +15,9 @@ from fastmix import BatchTimeout, NetworkFailure
 from fastmix.cli.main import main
 from fastmix.client import Address, Client
 from fastmix.client.draw import Draw
+from fastmix.client.events import TimedOut
 from fastmix.client.node_keys import FixedKeys, SlotKeys
-from fastmix.client.session import Session, TimedOut
+from fastmix.client.session import Session
 from fastmix.descriptor import NOBODY, Descriptor, write_descriptor
 from fastmix.errors import ConfigError
 from fastmix.keys.slots import SlotTimes

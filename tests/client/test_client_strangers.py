@@ -9,10 +9,11 @@ from fake_network import make_network
 
 from fastmix import sphinx
 from fastmix.client.address import Address
+from fastmix.client.events import Message
 from fastmix.client.fragments import RECORD_SIZE, Fragment, Kind, acknowledgement
 from fastmix.client.inbox import Inbox, InboxLimits
 from fastmix.client.outbox import ACKS_WAITING, Order, Outbox, Outgoing
-from fastmix.client.session import Message, Session
+from fastmix.client.session import Session
 from fastmix.packet.verdict import Verdict
 
 CHUNK, MEAN = 960, 0.05

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmix.client.session import Message, Sent
+from fastmix.client.events import Message, Sent
 from fastmix.config import MixingConfig
 from fastmix.keys.policy import KeyRotationPolicy
 from fastmix.plan import plan_network
