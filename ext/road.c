@@ -142,9 +142,11 @@ static void fill_view(struct fm_view *v, const struct fm_snapshot_copy *s) {
     memset(v->by_peer, 0xff, sizeof v->by_peer);
     for (uint32_t i = 0; i < s->link_count; i++) {
         const struct fm_snapshot_link *link = &s->links[i];
+        if (!link->live) continue;
         place(v->by_index, spread(v->seed, link->index_in), (uint16_t)i);
-        if (link->is_client) place(v->by_peer, spread(v->seed, peer_word(link->peer_id)), (uint16_t)i);
+        if (link->is_client && link->sends) place(v->by_peer, spread(v->seed, peer_word(link->peer_id)), (uint16_t)i);
     }
+    fm_links_forward(v, s);
     v->snapshot = s;
 }
 
@@ -161,12 +163,7 @@ int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s, const u
     if (p->view && !fm_plane_adopted(p)) return 0;
     fill_view(next, s);
     for (int i = 0; i < FM_KEYS_MAX; i++) next->keys[i] = places[i] < FM_KEY_PLACES ? &p->keys[places[i]] : NULL;
-    for (uint32_t i = 0; i < s->link_count; i++) {
-        if (s->links[i].is_client) continue;
-        fm_lock(&p->links[i].lock);
-        p->links[i].address = s->links[i].address;
-        fm_unlock(&p->links[i].lock);
-    }
+    fm_links_adopt(p, s);
     for (int c = 0; c < FM_CLASSES_MAX; c++) room += s->pool_limit[c];
     p->pool_room = room < p->arena.capacity ? (uint32_t)room : p->arena.capacity;
     __atomic_store_n(&p->view, next, __ATOMIC_RELEASE);

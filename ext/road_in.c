@@ -38,9 +38,11 @@ static void admit(struct fm_road *r, int n, struct arrivals *in) {
     }
 }
 
-/* A client is where its newest authenticated frame came from: one that is only not too old may have been held back and sent from
- * elsewhere. size is 0 while the bytes change: a crash leaves "unknown". */
-static void learn_address(struct fm_link_state *l, const struct fm_address *from) {
+/* A client is where its newest authenticated frame came from: one that is only not too old, or under a root older than one that it
+ * has sent under, may have been held back and sent from elsewhere. size is 0 while the bytes change: a crash leaves "unknown". */
+static void learn_address(struct fm_link_state *l, uint64_t serial, const struct fm_address *from) {
+    if (serial < l->heard) return;
+    l->heard = serial;
     if (l->address.size == from->size && memcmp(l->address.bytes, from->bytes, from->size) == 0) return;
     __atomic_store_n(&l->address.size, 0, __ATOMIC_RELEASE);
     memcpy(l->address.bytes, from->bytes, sizeof from->bytes);
@@ -56,20 +58,20 @@ static uint8_t take_token(struct fm_link_state *l, const struct fm_snapshot_link
     return FM_OK;
 }
 
-/* The window and the bucket, with the link's lock, for its frames may be in the hands of several workers: what comes after this
+/* The window and the bucket, with the peer's lock, for its frames may be in the hands of several workers: what comes after this
  * is worth a row. */
 static uint8_t accept(struct fm_road *r, struct arrivals *in, size_t i) {
     struct fm_opening *o = &in->opening[i];
     if (o->verdict != FM_OK) return o->verdict;
-    struct fm_link_state *l = &r->plane->links[in->link[i]];
     const struct fm_snapshot_link *of = &r->view->snapshot->links[in->link[i]];
+    struct fm_link_state *l = &r->plane->links[in->link[i]], *peer = &r->plane->links[of->ingress];
     uint32_t seq = (uint32_t)(o->counter >> 32);
-    fm_lock(&l->lock);
+    fm_lock(&peer->lock);
     int newest = seq >= l->window.top;
     uint8_t verdict = fm_window_accept(&l->window, seq);
-    if (verdict == FM_OK && newest && of->is_client) learn_address(l, r->received[in->frame[i]].from);
-    if (verdict == FM_OK) verdict = take_token(l, of, in->now_ns);
-    fm_unlock(&l->lock);
+    if (verdict == FM_OK && newest && of->is_client) learn_address(peer, of->serial, r->received[in->frame[i]].from);
+    if (verdict == FM_OK) verdict = take_token(peer, of, in->now_ns);
+    fm_unlock(&peer->lock);
     return verdict;
 }
 
@@ -92,7 +94,7 @@ static void open_frames(struct fm_road *r, struct arrivals *in) {
         }
         uint32_t slot = r->slots[--r->slot_count]; /* as many were taken as datagrams came */
         a->state[slot] = FM_RECEIVING;
-        a->ingress[slot] = in->link[i];
+        a->ingress[slot] = r->view->snapshot->links[in->link[i]].ingress;
         in->opening[kept] = in->opening[i];
         in->opening[kept].row = fm_row(r, slot);
         in->slot[kept++] = slot;

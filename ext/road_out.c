@@ -27,14 +27,15 @@ static void finish(struct fm_road *r, uint32_t slot) {
     r->slots[r->slot_count++] = slot;
 }
 
-/* Takes n sequence numbers and one step of a link, or says why not. A client's address may be learned meanwhile. */
-static uint8_t reserve(struct fm_road *r, uint16_t link, uint32_t n, uint64_t *first, struct fm_address *to) {
-    struct fm_link_state *l = &r->plane->links[link];
+/* Takes n sequence numbers and one step of a row, or says why not. A client's address may be learned meanwhile. */
+static uint8_t reserve(struct fm_road *r, uint16_t row, uint32_t n, uint64_t *first, struct fm_address *to) {
+    if (row == FM_NO_LINK) return FM_DROP_LINK_GONE;
+    struct fm_link_state *l = &r->plane->links[row], *peer = &r->plane->links[r->view->snapshot->links[row].ingress];
     uint64_t now = __atomic_load_n(&l->send_counter, __ATOMIC_ACQUIRE), limit = __atomic_load_n(&l->send_limit, __ATOMIC_ACQUIRE);
     uint64_t step = (uint32_t)now, seq = now >> 32;
-    fm_lock(&l->lock);
-    *to = l->address;
-    fm_unlock(&l->lock);
+    fm_lock(&peer->lock);
+    *to = peer->address;
+    fm_unlock(&peer->lock);
     if (!to->size) return FM_DROP_NO_ADDRESS;
     if (step + 1 > FM_COUNTER_END || seq + n > FM_COUNTER_END) return FM_DROP_LINK_EXHAUSTED;
     if (step + 1 > (uint32_t)limit || seq + n > limit >> 32) return FM_DROP_LINK_STALLED;
@@ -100,11 +101,11 @@ static size_t next_place(struct fm_road *r, struct departures *out, const struct
     return out->n++;
 }
 
-/* A run of slots of one link: one batch under one key. */
-static void add_run(struct fm_road *r, struct departures *out, const uint32_t *slots, uint32_t n, uint64_t first,
+/* A run of slots of one row: one batch under one key. */
+static void add_run(struct fm_road *r, struct departures *out, const uint32_t *slots, uint32_t n, uint16_t row, uint64_t first,
                     const struct fm_address *to) {
     const struct fm_arena *a = &r->plane->arena;
-    const struct fm_snapshot_link *link = &r->view->snapshot->links[a->link[slots[0]]];
+    const struct fm_snapshot_link *link = &r->view->snapshot->links[row];
     int open = 0;
     for (uint32_t i = 0; i < n; i++) {
         size_t at = next_place(r, out, &link->send, first, to, &open);
@@ -150,8 +151,9 @@ void fm_road_leave(struct fm_road *r, const uint32_t *slots, uint32_t n) {
         struct fm_address to;
         uint64_t first = 0;
         for (end = i + 1; end < n && link[slots[end]] == link[slots[i]];) end++;
-        uint8_t verdict = reserve(r, link[slots[i]], end - i, &first, &to);
-        if (verdict == FM_OK) add_run(r, &out, slots + i, end - i, first, &to);
+        uint16_t row = fm_forward(r->view, link[slots[i]]);
+        uint8_t verdict = reserve(r, row, end - i, &first, &to);
+        if (verdict == FM_OK) add_run(r, &out, slots + i, end - i, row, first, &to);
         else drop_run(r, slots + i, end - i, verdict);
     }
     send_chunk(r, &out);

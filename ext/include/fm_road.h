@@ -15,7 +15,7 @@
 
 enum fm_fail {
     FM_FAIL_NONE, FM_FAIL_RECEIVED, FM_FAIL_OPENED, FM_FAIL_POOLED, FM_FAIL_LEAVING, FM_FAIL_SEALED, FM_FAIL_SENT,
-    FM_FAIL_COMMITTED
+    FM_FAIL_COMMITTED, FM_FAIL_RESETTING, FM_FAIL_RESET, FM_FAIL_SETTLING
 };
 enum fm_state { FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING };
 
@@ -48,6 +48,7 @@ struct fm_view {
     const struct fm_key *keys[FM_KEYS_MAX]; /* NULL: none */
     uint16_t by_index[4 * FM_LINKS_MAX];
     uint16_t by_peer[4 * FM_LINKS_MAX];
+    uint16_t forward[FM_LINKS_MAX]; /* row -> the row by which its packets leave, FM_NO_LINK where none */
 };
 
 /* The free slots, last in, first out: what is in use stays small and in the cache. */
@@ -135,6 +136,9 @@ int fm_plane_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s, const u
 void fm_plane_end_key(struct fm_plane *p, uint32_t place);
 /* 1 if every thread uses the snapshot that was adopted last. */
 int fm_plane_adopted(const struct fm_plane *p);
+/* Then: packets that wait for a row which that snapshot has not, or which another one has taken over, wait for that one from now
+ * on. So nothing names a row that it has not, and control may give the row to another root. */
+void fm_plane_settle(struct fm_plane *p);
 /* Starts the threads of roads 1 and on. Returns 0 or an errno; then none runs. */
 int fm_plane_start(struct fm_plane *p);
 /* Ends them, and returns when they have. */
@@ -161,6 +165,13 @@ int64_t fm_clock_ns(void);
 void fm_road_pass(struct fm_road *r, enum fm_fail place);
 uint16_t fm_lookup_index(const struct fm_view *v, uint32_t receiver_index);
 uint16_t fm_lookup_peer(const struct fm_view *v, const uint8_t peer_id[32]);
+static inline uint16_t fm_forward(const struct fm_view *v, uint16_t row) {
+    return row < FM_LINKS_MAX ? v->forward[row] : FM_NO_LINK;
+}
+/* Where packets of each row leave, into the view of a snapshot. */
+void fm_links_forward(struct fm_view *v, const struct fm_snapshot_copy *s);
+/* Begins the state of rows and peers anew that have another serial, and takes the addresses of nodes. */
+void fm_links_adopt(struct fm_plane *p, const struct fm_snapshot_copy *s);
 /* Short locks between threads. A holder may be descheduled: who waits long gives way. */
 void fm_lock(uint32_t *lock);
 void fm_unlock(uint32_t *lock);

@@ -37,28 +37,41 @@ struct fm_counters {
     struct fm_counter_page page[2][FM_WORKERS_MAX + 1];
 };
 
-/* Public state of one link. */
+/* Public state of links. Of a row: its counters, its window. Of a peer, in the place that the `ingress` of all its rows names: a
+ * lock, for those windows too, its address, its bucket. A row whose serial is 0 has a static root: control sets its counters. */
 struct fm_link_state {
     uint64_t send_counter; /* FM_COUNTER(step, seq) of the next batch: stored before a batch is sealed */
-    uint64_t send_limit;   /* FM_COUNTER(step, seq) that control has reserved on disk: neither may be reached */
+    uint64_t send_limit;   /* neither number may reach this one: what control has reserved on disk, or the root's end */
     uint32_t lock;
-    struct fm_address address; /* where its frames go; of a client, whence its newest authenticated frame came */
-    uint32_t pad[5];
+    struct fm_address address; /* where the peer's frames go; of a client, whence its newest authenticated frame came */
+    uint32_t pad;
+    uint64_t heard;       /* serial of the newest row on which the peer was heard */
+    uint64_t peer_serial; /* whose address and bucket these are: stored after them */
     int64_t bucket_ns; /* token bucket: when it would be full again */
     struct fm_window window;
-    uint64_t tail_pad[6];
+    uint64_t serial; /* whose counters and window these are: stored after them */
+    uint64_t tail_pad[5];
 };
 
-/* One link as the data plane uses it. */
+/* A row: one link under one root, as the data plane uses it. A row that is not live is a hole. One that was live gets another
+ * serial only after every thread has been without it, so that none is in its state when that begins anew. */
 struct fm_snapshot_link {
     uint32_t index_in;  /* receiver_index of frames that come */
     uint32_t index_out; /* of frames that leave */
     uint8_t peer_id[32];
-    uint8_t is_client; /* packets for this peer id go here; its address is learned */
-    uint8_t pad[7];
+    uint8_t is_client; /* its address is learned */
+    uint8_t live;
+    uint8_t sends; /* of a peer's rows, the one on which packets for it leave */
+    uint8_t pad;
+    uint16_t ingress; /* the peer's number: the same in all its rows */
+    uint16_t next;    /* packets that wait for this row leave by that one; itself where none has taken over */
     struct fm_address address;
     int64_t interval_ns; /* token bucket: ns a frame, 0 = no limit */
     int64_t burst_ns;    /* and how far ahead of that it may run */
+    uint64_t serial;      /* of the root: no other one has it in this node's life; 0: a static root */
+    uint64_t peer_serial; /* of the first root of this peer; 0 alike */
+    uint64_t send_limit;  /* of a row with a serial */
+    int64_t since_ns;     /* CLOCK_BOOTTIME, for control */
     struct fm_root recv;
     struct fm_root send;
 };
@@ -78,6 +91,8 @@ struct fm_snapshot_copy {
     uint32_t link_count;
     uint32_t classes;
     int64_t mean_delay_ns;
+    uint64_t last_serial; /* for control */
+    uint64_t pad[7];
     uint64_t pool_limit[FM_CLASSES_MAX];
     struct fm_snapshot_key keys[FM_KEYS_MAX];
     uint16_t routes[65536]; /* mixnode index -> link, FM_NO_LINK where none */

@@ -1,7 +1,7 @@
 """Writes the snapshot: what the data plane may use, whole, into the copy that is not current, then makes it current."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,16 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.config import pool_room
+from fastmix.control.link_rows import LinkRow, LinkRows, end_of
 from fastmix.errors import ResourceExhausted
 from fastmix.links.static import LinkRoot
 from fastmix.network import Network, link_id
-from fastmix.seam.address import pack_address
+from fastmix.packet.geometry import COUNTER_END
+from fastmix.seam.address import address_pair, pack_address
 from fastmix.seam.layout import CLASSES_MAX, FIXED_SLOT, KEYS_MAX, LINKS_MAX, NEVER_NS, NO_LINK
 from fastmix.seam.memory import Region
 
 BURST_NS = 1_000_000_000
 """A client may be so far ahead of its rate."""
 MASK_PERSONAL = b"fastmix-mask-key"
+SEND_LIMIT = COUNTER_END | COUNTER_END << 32
+"""Step and sequence number at which a root from an exchange ends: nothing of it outlives the node, so nothing is reserved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def publish_snapshot(
     write_routes(copy["routes"][0], network, roots)
     for at, root in enumerate(roots):
         write_link(copy["links"][0, at : at + 1], root, client_rate)
+        name_row(copy["links"][0, at : at + 1], at)
     snapshot["generation"] = generation
 
 
@@ -73,6 +78,97 @@ def publish_keys(region: Region, keys: Sequence[SnapshotKey]) -> int:
     write_keys(snapshot["copy"]["keys"][0, generation & 1], keys)
     snapshot["generation"] = generation
     return generation
+
+
+def begin_snapshot(region: Region, keys: Sequence[SnapshotKey], *, classes: int, mean_delay_ns: int, pool_slots: int) -> int:
+    """Publishes the first snapshot of a node whose links come later: no links, no routes; the generation."""
+    snapshot = region["snapshot"]
+    generation = int(snapshot["generation"][0]) + 1
+    copy = snapshot["copy"][0, generation & 1 : (generation & 1) + 1]
+    copy["link_count"], copy["classes"], copy["mean_delay_ns"] = 0, classes, mean_delay_ns
+    copy["pool_limit"], copy["routes"] = class_limits(pool_slots, classes), NO_LINK
+    write_keys(copy["keys"][0], keys)
+    snapshot["generation"] = generation
+    return generation
+
+
+def publish_links(region: Region, rows: LinkRows, routes: Mapping[int, bytes]) -> int:
+    """Publishes the rows as they are, with the keys as they are; the new generation. Only once the data plane has adopted the one
+    before, as `publish_keys`. `routes`: mixnode index -> peer; those of a peer without a row that sends lead nowhere.
+
+    Roots go from their locked memory into the region and are wiped there; those of holes are gone from the copy that is current.
+    """
+    snapshot = region["snapshot"]
+    generation = int(snapshot["generation"][0]) + 1
+    snapshot["copy"][0, generation & 1] = snapshot["copy"][0, 1 - (generation & 1)]
+    copy = snapshot["copy"][0, generation & 1 : (generation & 1) + 1]
+    copy["last_serial"], copy["link_count"] = rows.last_serial, max((row.row + 1 for row in rows), default=0)
+    write_rows(copy["links"][0], rows)
+    sending = {row.peer: row.row for row in rows if row.sends}
+    copy["routes"] = NO_LINK
+    for index, peer in routes.items():
+        copy["routes"][0, index] = sending.get(peer, NO_LINK)
+    snapshot["generation"] = generation
+    rows.published(generation)
+    return generation
+
+
+def write_rows(records: npt.NDArray[Any], rows: LinkRows) -> None:
+    """records: `SNAPSHOT_LINK`[1024], as they were published last: only rows that still have roots are written whole."""
+    hole = np.ones(len(records), bool)
+    records["next"] = np.arange(len(records))
+    records["sends"] = 0
+    for row in rows:
+        record = records[row.row : row.row + 1]
+        if row.roots is not None:
+            write_peer(record, row.peer, row.address, row.rate)
+            write_roots(record, (row.index_in, row.roots.recv.view), (row.index_out, row.roots.send.view))
+            record["ingress"], record["since_ns"], record["send_limit"] = row.ingress, row.since_ns, SEND_LIMIT
+            record["serial"], record["peer_serial"] = row.serial, row.peer_serial
+        record["next"], record["sends"], record["live"] = row.next, row.sends, row.live
+        hole[row.row] = not row.live
+    records["live"][hole] = 0
+    wipe_roots(records, hole)
+
+
+def wipe_roots(records: npt.NDArray[Any], which: npt.NDArray[np.bool_]) -> None:
+    """Overwrites the roots of some `SNAPSHOT_LINK`s."""
+    for name in ("recv", "send"):
+        for part in ("root", "mask_key"):
+            records[name][part][which] = 0
+
+
+def wipe_before(region: Region) -> None:
+    """Overwrites all roots in the copy that is not current. Only once the data plane has adopted the current one."""
+    snapshot = region["snapshot"]
+    records = snapshot["copy"]["links"][0, 1 - (int(snapshot["generation"][0]) & 1)]
+    wipe_roots(records, np.ones(len(records), bool))
+
+
+def published_links(region: Region, now_ns: int) -> LinkRows:
+    """The rows as they are published, for a control that follows another; no secret is read. Holes are taken for such that the
+    data plane has not seen: tell `LinkRows.adopted` what it has adopted."""
+    snapshot = region["snapshot"]
+    generation = int(snapshot["generation"][0])
+    copy = snapshot["copy"][0, generation & 1]
+    rows = LinkRows(last_serial=int(copy["last_serial"]))
+    for at, record in enumerate(copy["links"][: int(copy["link_count"])]):
+        if record["live"] or record["serial"]:
+            rows.take_over(read_row(record, at, rows, now_ns, generation))
+    return rows
+
+
+def read_row(record: np.void, at: int, rows: LinkRows, now_ns: int, generation: int) -> LinkRow:
+    """One `SNAPSHOT_LINK`. A row that another one has taken over has begun its overlap now, for when it did nobody knows."""
+    serial, since_ns, is_live = int(record["serial"]), int(record["since_ns"]), bool(record["live"])
+    until_ns, follows = end_of(serial, since_ns, rows), int(record["next"])
+    interval_ns = int(record["interval_ns"])
+    return LinkRow(
+        at, bytes(record["peer_id"]), None if record["is_client"] else address_pair(record["address"]), int(record["index_in"]),
+        int(record["index_out"]), int(record["ingress"]), serial, int(record["peer_serial"]), since_ns,
+        until_ns if follows == at else min(until_ns, now_ns + rows.overlap_ns), follows,
+        BURST_NS // interval_ns if interval_ns else 0, is_live, bool(record["sends"]), None, None if is_live else generation,
+    )  # fmt: skip
 
 
 def published_keys(region: Region) -> list[SnapshotKey]:
@@ -121,15 +217,30 @@ def write_routes(routes: npt.NDArray[np.uint16], network: Network, roots: Sequen
 
 
 def write_link(record: npt.NDArray[Any], root: LinkRoot, client_rate: int) -> None:
-    """One `SNAPSHOT_LINK`."""
-    record["index_in"], record["index_out"] = root.receiver_index_in, root.receiver_index_out
-    record["peer_id"][0] = np.frombuffer(root.peer, np.uint8)
-    record["is_client"] = root.address is None
-    record["interval_ns"] = BURST_NS // client_rate if client_rate and root.address is None else 0
-    record["burst_ns"] = BURST_NS
-    if root.address is not None:
-        record["address"] = pack_address(*root.address)
-    for name, key in (("recv", root.recv_root), ("send", root.send_root)):
-        mask_key = hashlib.blake2b(key=key, digest_size=32, person=MASK_PERSONAL).digest()
-        record[name]["root"][0] = np.frombuffer(key, np.uint8)
+    """What one `SNAPSHOT_LINK` has from a static root."""
+    write_peer(record, root.peer, root.address, client_rate if root.address is None else 0)
+    write_roots(record, (root.receiver_index_in, root.recv_root), (root.receiver_index_out, root.send_root))
+
+
+def name_row(record: npt.NDArray[Any], at: int) -> None:
+    """The one row of its peer, for good."""
+    record["live"] = record["sends"] = 1
+    record["ingress"] = record["next"] = at
+
+
+def write_peer(record: npt.NDArray[Any], peer: bytes, address: tuple[str, int] | None, rate: int) -> None:
+    """Whose row it is, where it is, and how many packets a second it may send (0: no limit)."""
+    record["peer_id"][0] = np.frombuffer(peer, np.uint8)
+    record["is_client"] = address is None
+    record["interval_ns"], record["burst_ns"] = BURST_NS // rate if rate else 0, BURST_NS
+    if address is not None:
+        record["address"] = pack_address(*address)
+
+
+def write_roots(record: npt.NDArray[Any], recv: tuple[int, bytes | memoryview], send: tuple[int, bytes | memoryview]) -> None:
+    """Receiver index and root of both directions. The roots are read where they lie."""
+    for name, at, (index, root) in (("recv", "index_in", recv), ("send", "index_out", send)):
+        record[at] = index
+        record[name]["root"][0] = np.frombuffer(root, np.uint8)
+        mask_key = hashlib.blake2b(key=root, digest_size=32, person=MASK_PERSONAL).digest()
         record[name]["mask_key"][0] = np.frombuffer(mask_key, np.uint8)

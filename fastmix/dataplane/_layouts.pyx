@@ -10,17 +10,19 @@ cdef extern from *:
     #define AT(type, field) {#field, offsetof(struct type, field)}
     struct fm_offset { const char *field; size_t at; };
     static const struct fm_offset link_state[] = {AT(fm_link_state, send_counter), AT(fm_link_state, send_limit),
-        AT(fm_link_state, lock), AT(fm_link_state, address), AT(fm_link_state, bucket_ns), AT(fm_link_state, window),
-        {"", sizeof(struct fm_link_state)}};
+        AT(fm_link_state, lock), AT(fm_link_state, address), AT(fm_link_state, heard), AT(fm_link_state, peer_serial),
+        AT(fm_link_state, bucket_ns), AT(fm_link_state, window), AT(fm_link_state, serial), {"", sizeof(struct fm_link_state)}};
     static const struct fm_offset snapshot_link[] = {AT(fm_snapshot_link, index_in), AT(fm_snapshot_link, index_out),
-        AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, address),
-        AT(fm_snapshot_link, interval_ns), AT(fm_snapshot_link, burst_ns), AT(fm_snapshot_link, recv),
-        AT(fm_snapshot_link, send), {"", sizeof(struct fm_snapshot_link)}};
+        AT(fm_snapshot_link, peer_id), AT(fm_snapshot_link, is_client), AT(fm_snapshot_link, live),
+        AT(fm_snapshot_link, sends), AT(fm_snapshot_link, ingress), AT(fm_snapshot_link, next), AT(fm_snapshot_link, address),
+        AT(fm_snapshot_link, interval_ns), AT(fm_snapshot_link, burst_ns), AT(fm_snapshot_link, serial),
+        AT(fm_snapshot_link, peer_serial), AT(fm_snapshot_link, send_limit), AT(fm_snapshot_link, since_ns),
+        AT(fm_snapshot_link, recv), AT(fm_snapshot_link, send), {"", sizeof(struct fm_snapshot_link)}};
     static const struct fm_offset snapshot_key[] = {AT(fm_snapshot_key, id), AT(fm_snapshot_key, slot),
         AT(fm_snapshot_key, from_ns), AT(fm_snapshot_key, until_ns), AT(fm_snapshot_key, key_slot),
         AT(fm_snapshot_key, live), {"", sizeof(struct fm_snapshot_key)}};
     static const struct fm_offset snapshot_copy[] = {AT(fm_snapshot_copy, link_count), AT(fm_snapshot_copy, classes),
-        AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys),
+        AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, last_serial), AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys),
         AT(fm_snapshot_copy, routes), AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
     static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy),
         {"", sizeof(struct fm_snapshot)}};

@@ -96,6 +96,7 @@ cdef extern from "fm_road.h" nogil:
     int fm_plane_adopt(fm_plane *p, const fm_snapshot_copy *s, const uint8_t *places)
     void fm_plane_end_key(fm_plane *p, uint32_t place)
     int fm_plane_adopted(const fm_plane *p)
+    void fm_plane_settle(fm_plane *p)
     int fm_plane_start(fm_plane *p)
     void fm_plane_stop(fm_plane *p)
     void fm_plane_wait(fm_plane *p, int64_t until_ns)
@@ -288,6 +289,12 @@ cdef class Road:
         """True if every thread uses the snapshot that was adopted last: the one before may be written."""
         return bool(fm_plane_adopted(self.plane))
 
+    def settle(self):
+        """Every thread uses the snapshot that was adopted last: packets that wait for a row which it has not, or which another
+        one has taken over, wait for that one from now on."""
+        with nogil:
+            fm_plane_settle(self.plane)
+
     def start(self):
         """Starts the workers' threads; their ids, none for a single thread. Raises `OSError`, and none runs."""
         cdef int error
@@ -353,7 +360,8 @@ cdef class Road:
 
     def kill_at(self, place, after):
         """Tests only: the process kills itself when `place` (1 received, 2 opened, 3 pooled, 4 leaving, 5 sealed, 6 sent, 7
-        committed) is passed for the `after`-th time, by whichever thread."""
+        committed, 8 half of a row's state begun anew, 9 all of them, 10 a waiting packet given to another row) is passed for the
+        `after`-th time, by whichever thread."""
         self.plane.fail_place, self.plane.fail_after = place, after
 
     @property

@@ -86,6 +86,7 @@ class DataPlane:
         self.tick_ns = tick_ns
         self.kernel_drop_events = 0
         self.snapshot_generation = 0
+        self._is_settled = False
         self._entropy = entropy or Entropy()
         self._drain_end_ns = NEVER_NS
         self._released_before = self._faults_before = 0
@@ -101,18 +102,21 @@ class DataPlane:
 
     def adopt(self) -> bool:
         """Takes the snapshot if control has published a new one; workers follow before their next batch. `page` names the
-        generation that all threads use: control leaves the copy before that one alone."""
+        generation that all threads use: control leaves the copy before that one alone, and rows that this one has not."""
         generation = int(self.snapshot["snapshot"]["generation"][0])
         if self.snapshot_generation:
             if not self.road.adopted:
                 return False
+            if not self._is_settled:
+                self.road.settle()
+                self._is_settled = True
             self.page["process"]["adopted"] = self.snapshot_generation
             self.keys.retire()
         if generation == self.snapshot_generation:
             return False
         copy = self.snapshot["snapshot"]["copy"][0, generation & 1 : (generation & 1) + 1]
         self.road.adopt(copy, self.keys.take(copy["keys"][0]))
-        self.snapshot_generation = generation
+        self.snapshot_generation, self._is_settled = generation, False
         return True
 
     def look(self, now_ns: int, boot_ns: int) -> None:

@@ -39,6 +39,7 @@ class Verdict(IntEnum):
     DROP_UNKNOWN_SURB = 27
     DROP_MESSAGE_FORMAT = 28
     DROP_KX_SUBGROUP = 29
+    DROP_LINK_GONE = 30
 
     @property
     def label(self) -> str:
@@ -82,6 +83,7 @@ SENTENCES = {
     Verdict.DROP_UNKNOWN_SURB: "A reply came for a SURB that this client has not made, or has used up.",
     Verdict.DROP_MESSAGE_FORMAT: "An end-to-end fragment does not follow the message format.",
     Verdict.DROP_KX_SUBGROUP: "kx_public is outside the prime-order subgroup: made to mark the packet (strict_kx is on).",
+    Verdict.DROP_LINK_GONE: "The link of the packet ended while it waited, and none has taken over.",
 }
 
 DROPS = tuple(verdict for verdict in Verdict if verdict is not Verdict.OK)
