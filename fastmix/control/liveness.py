@@ -1,12 +1,13 @@
 """Who of the neighbours is there: SWIM (Das, Gupta, Motivala 2002, "Scalable Weakly-consistent Infection-style Process Group
 Membership Protocol") with suspicion and incarnation numbers.
 
-Each peer is pinged in its turn, in an order that is drawn anew each time round. One that does not answer is asked for through
-three others, and suspected if most of them have not reached it, either. What a node thinks travels with pings and answers. Who
-hears that it is suspected says so under a higher incarnation number, and the suspicion is over everywhere.
+Each peer is pinged in its turn. One that does not answer is asked for through three others, and suspected if most of them have
+not reached it, either. What a node thinks travels with pings and answers. Who hears that it is suspected says so under a higher
+incarnation number, and the suspicion is over everywhere.
 
-In one thing this is stricter than the paper, for a peer may lie: what others say makes a peer a suspect, and has it pinged at
-once; but nobody is dead here who answers here, nor dead no more who does not. A lie costs pings.
+In two things this differs from the paper. A peer may lie: so what others say makes a peer a suspect, and has it pinged at
+once; but nobody is dead here who answers here, nor dead no more who does not. A lie costs pings. And turns are in an order that
+each node draws once, not each time round, so that no peer waits longer than a round.
 
 Pure: times are seconds of a steady clock, and draws from 0 to 1, arguments. Time in which nobody calls, because this process was
 stopped, is nobody's silence.
@@ -123,9 +124,9 @@ class Liveness:
         self._peers: dict[bytes, _Peer] = {}
         self._probes: dict[bytes, _Probe] = {}
         self._suspects: dict[bytes, _Peer] = {}
-        self._round: list[bytes] = []
-        """Who is still to be pinged in this round."""
-        self._next_at = 0.0
+        self._order: list[bytes] = []
+        self._turn, self._next_at = 0, 0.0
+        """Whose turn is next, as a place in the order, and when."""
 
     def set_peers(self, identities: Collection[bytes]) -> None:
         """The peers from now on; what is thought of those who stay, stays."""
@@ -134,9 +135,13 @@ class Liveness:
             del self._peers[gone]
             self._probes.pop(gone, None)
             self._suspects.pop(gone, None)
-        for identity in wanted - self._peers.keys():
+        self._turn = sum(identity in wanted for identity in self._order[: self._turn])
+        self._order = [identity for identity in self._order if identity in wanted]
+        for identity in sorted(wanted - self._peers.keys()):
             self._peers[identity] = _Peer()
-            self._round.insert(int(self._draw() * (len(self._round) + 1)), identity)
+            place = int(self._draw() * (len(self._order) + 1))
+            self._order.insert(place, identity)
+            self._turn += place < self._turn
 
     def due(self, now: float) -> list[Action]:
         """What is to be done now: each action at once, `answered` or `failed` when it is over."""
@@ -229,17 +234,11 @@ class Liveness:
         spacing, pings = max(ROUND_S / len(self._peers), SPACING_S), list[Action]()
         while self._next_at <= at:
             self._next_at += spacing
-            identity = self._next_of_round()
+            identity = self._order[self._turn % len(self._order)]
+            self._turn = (self._turn + 1) % len(self._order)
             if identity not in self._probes:
                 pings.append(self._ping(identity, at))
         return pings
-
-    def _next_of_round(self) -> bytes:
-        while True:
-            if not self._round:
-                self._round = sorted(sorted(self._peers), key=lambda _: self._draw())
-            if (identity := self._round.pop()) in self._peers:
-                return identity
 
     def _ping(self, identity: bytes, at: float) -> Ping:
         self._probes[identity] = _Probe(at + PING_S)
