@@ -39,7 +39,8 @@ static void admit(struct fm_road *r, int n, struct arrivals *in) {
 }
 
 /* A client is where its newest authenticated frame came from: one that is only not too old, or whose root is older than another
- * that it has used, may have been held back and sent from elsewhere. size is 0 while the bytes change: a crash leaves "unknown". */
+ * that it has used, may have been held back and sent from elsewhere. size is 0 while the bytes change: a crash leaves
+ * "unknown". */
 static void learn_address(struct fm_link_state *l, uint64_t serial, const struct fm_address *from) {
     if (serial < l->heard) return;
     l->heard = serial;
