@@ -15,10 +15,34 @@ sys.path.insert(0, str(TESTS / "support"))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it, and so would all children
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hundreds of processes start here. Where nothing may be compiled into the source tree, each would compile all that it
+    imports again: then pytest's own cache has it once for all."""
+    if os.environ.get("PYTHONDONTWRITEBYTECODE") and hasattr(config, "cache"):
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+        sys.dont_write_bytecode = False
+        del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What could not be tried."""
     if os.geteuid():
         terminalreporter.write_line("not root: `fastmix tune` changed the settings of a made-up host only")
+
+
+LONG_FIRST = ("demo/", "drills/", "process/", "test_node.py", "peer/", "test_readme.py", "bench/", "cli/", "network/", "keys/")
+"""Where the longest tests are: begun first, so that at the end no process of pytest-xdist waits long for the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first; else in the order of the files."""
+    ranks = {name: rank for rank, name in enumerate(LONG_FIRST)}
+
+    def rank(item: pytest.Item) -> int:
+        name = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+        return next((ranks[first] for first in LONG_FIRST if name.startswith(first)), len(ranks))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

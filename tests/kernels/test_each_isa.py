@@ -18,7 +18,7 @@ FILES = [HERE / "test_link_frames.py", HERE / "test_build_packets.py", HERE / "t
 
 
 def run(name: str, *options: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *map(str, FILES)]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n0", *map(str, FILES)]
     environment = os.environ | {"FASTMIX_ISA": name}
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
