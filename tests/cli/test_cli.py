@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fastmix_command
 import pytest
 from cyclopts import App
 
@@ -33,9 +34,7 @@ HEAVY = ("numba", "numpy", "pydantic", "cryptography")
 
 
 def fastmix(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "fastmix", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False)
+    return fastmix_command.fastmix(*args, cwd=cwd, COLUMNS="100", NO_COLOR="1")
 
 
 def refused(*args: str | Path, cwd: Path | None = None) -> str:

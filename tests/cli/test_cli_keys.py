@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastmix_command import fastmix
 from real_node import until
 
 from fastmix.keys.audit import head_path, log_path
@@ -18,6 +19,8 @@ PASSPHRASE, OTHER = "correct horse", "battery staple"
 
 def keys(*args: str | Path, cwd: Path, limit: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """`fastmix keys …` without a terminal; `limit` is a shell command in front of it."""
+    if not limit:
+        return fastmix("keys", *args, cwd=cwd, COLUMNS="100", **more)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"} | more
     command = ["sh", "-c", f'{limit} exec "$@"', "sh", sys.executable, "-m", "fastmix", "keys", *map(str, args)]
     return subprocess.run(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastmix_command import fastmix
 from places import free_places
 
 from fastmix.config import MixnodeConfig
@@ -15,10 +16,6 @@ from fastmix.files.temporary import FleetingDirectory
 from fastmix.process.swap import TMPFS, mount_of
 
 WAIT_S = 60
-
-
-def fastmix(*args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "fastmix", *map(str, args)], capture_output=True, text=True, timeout=WAIT_S)
 
 
 def test_a_new_network_runs_and_answers(tmp_path: Path) -> None:

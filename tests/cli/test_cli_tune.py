@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fastmix_command
 import pytest
 
 from fastmix.profile import load_profile, profile_names
@@ -17,6 +18,9 @@ DROP = "os.geteuid = lambda: 65534"  # to be it would lock it out of a checkout 
 
 
 def fastmix(*words: object, code: str = "pass", **more: str) -> subprocess.CompletedProcess[str]:
+    """The command; in a Python of its own where `code` comes before it, or the environment names kernels."""
+    if code == "pass" and "FASTMIX_ISA" not in more:
+        return fastmix_command.fastmix(*words, COLUMNS="100", **more)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "100"} | more
     command = [sys.executable, "-c", NOT_ROOT.format(code), *map(str, words)]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=60)

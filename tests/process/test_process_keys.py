@@ -1,15 +1,14 @@
 """Keys of a running node: renewed, burnt, listed, their policy set, over its control socket, under traffic."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fastmix_command
 import pytest
-from real_node import ROOT, RealNode, Zygote, until
+from real_node import RealNode, Zygote, until
 from rotating_node import TIMES, RotatingNode
 
 from fastmix.control.ask import ask
@@ -120,9 +119,7 @@ def test_a_policy_of_a_running_node(node: RotatingNode) -> None:
 
 
 def fastmix(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "150"}
-    command = [sys.executable, "-m", "fastmix", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    return fastmix_command.fastmix(*arguments, COLUMNS="150")
 
 
 def test_commands(node: RotatingNode) -> None:
