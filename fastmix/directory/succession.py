@@ -86,17 +86,18 @@ class Succession:
 
     def catch_up(self, documents: list[bytes], now_ns: int) -> Answer:
         """Takes the documents that were missed, in order, of which only the last has to be good now. The first refusal, or what
-        became of the last."""
+        became of the last. Who was away for long may find that nobody has the very next one any more: then the first of these
+        is taken if those have signed it who would have signed that one."""
         answer = Answer(Outcome.KNOWN)
         for at, data in enumerate(documents):
-            answer = self.offer(data, now_ns, missed=at + 1 < len(documents))
+            answer = self.offer(data, now_ns, missed=at + 1 < len(documents), jumps=at == 0)
             if answer.outcome not in (Outcome.TAKEN, Outcome.KNOWN):
                 break
         return answer
 
-    def offer(self, data: bytes, now_ns: int, *, missed: bool = False) -> Answer:
+    def offer(self, data: bytes, now_ns: int, *, missed: bool = False, jumps: bool = False) -> Answer:
         """Takes a document, or says why not; then nothing has changed, unless it is equivocation. `now_ns`: Unix time. `missed`:
-        it may be over, for it only leads on to a newer one."""
+        it may be over, for it only leads on to a newer one. `jumps`: it need not be the very next one."""
         try:
             signed = open_document(data)
         except CryptoError as error:
@@ -108,7 +109,7 @@ class Succession:
             return self._same_epoch(signed)
         if self.proof is not None:
             return Answer(Outcome.EQUIVOCATION, "authorities have signed two documents of one epoch: see the proof")
-        answer = self._refusal(document, now_ns, missed=missed) or self._in_order(signed)
+        answer = self._refusal(document, now_ns, missed=missed) or self._in_order(signed, jumps=jumps)
         if answer is not None:
             return answer
         rule = self._next_rule
@@ -117,6 +118,11 @@ class Succession:
             self._kept.popitem(last=False)
         self.current = signed
         return Answer(Outcome.TAKEN)
+
+    @property
+    def rule(self) -> Rule:
+        """Who has signed the current document; while there is none, who will have to sign the first."""
+        return self._rule if self.current is None else self._kept[self.current.document.epoch][1]
 
     @property
     def _next_rule(self) -> Rule:
@@ -143,7 +149,7 @@ class Succession:
             return Answer(Outcome.ROLLED_BACK, f"epoch {document.epoch}, but {self.current.document.epoch} is known")
         return None
 
-    def _in_order(self, signed: Signed) -> Answer | None:
+    def _in_order(self, signed: Signed, *, jumps: bool) -> Answer | None:
         """None where the document follows the current one and is signed."""
         document = signed.document
         if not signed.is_signed(rule := self._next_rule):
@@ -152,7 +158,7 @@ class Succession:
             return None
         epoch = self.current.document.epoch
         if document.epoch > epoch + 1:
-            return Answer(Outcome.GAP, f"epoch {document.epoch}, but {epoch} is known")
+            return None if jumps else Answer(Outcome.GAP, f"epoch {document.epoch}, but {epoch} is known")
         if document.previous != self.current.hash:
             return Answer(Outcome.FORKED, f"epoch {document.epoch} follows another document of epoch {epoch}")
         return None

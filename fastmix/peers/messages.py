@@ -5,7 +5,9 @@
 | introduction | who joins | | `Introduction`: what a newcomer believes, for it knows the server's PIN |
 | documents | anyone | `Since` | `Documents`: those after an epoch that are kept, in order |
 | records | anyone | `Wanted` | `Records`: signed node records by their hash, as many as there are and fit |
-| publish | node | a signed node record | empty, once it is on its way to the authorities |
+| publish | node | `Publication` | empty, once an authority has taken it |
+| news | peer | | nothing: there is a document that the other end may not have |
+| propose | authority | a signed document | the same, with one signature more |
 | link | node, client | `LinkOffer` | an `Answer` of `links.exchange`, once frames under its root are taken |
 | link_ready | node, client | the exchange's hash | empty: both ends take frames, and send under the new root |
 | clock | anyone | | `Clock`: Unix time of the other end |
@@ -18,11 +20,14 @@ import msgspec
 from msgspec import Meta
 
 from fastmix.directory import document, records
+from fastmix.directory.admission import TOKEN_SIZE
 from fastmix.directory.document import Rule, Settings
 from fastmix.directory.records import Number
 from fastmix.directory.signed import Key
 from fastmix.errors import NetworkFailure
 
+WIRE_VERSION = 1
+"""Of packets, frames and messages: both ends of a connection have the same."""
 RECORDS_AT_ONCE, DOCUMENTS_AT_ONCE = 64, 64
 OFFER_MAX = 2048
 ANSWER_BYTES = 1 << 20
@@ -37,6 +42,8 @@ class Question(StrEnum):
     DOCUMENTS = "documents"
     RECORDS = "records"
     PUBLISH = "publish"
+    NEWS = "news"
+    PROPOSE = "propose"
     LINK = "link"
     LINK_READY = "link_ready"
     CLOCK = "clock"
@@ -80,6 +87,16 @@ class Records(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Signed records."""
 
     records: Annotated[tuple[Annotated[bytes, Meta(max_length=records.SIZE_MAX)], ...], Meta(max_length=RECORDS_AT_ONCE)]
+
+
+class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node's signed record, and the token by which it comes in (empty: it is in, or needs none)."""
+
+    record: Annotated[bytes, Meta(max_length=records.SIZE_MAX)]
+    token: Annotated[bytes, Meta(max_length=TOKEN_SIZE)] = b""
+
+    def __repr__(self) -> str:
+        return f"Publication({len(self.record)} bytes)"
 
 
 class LinkOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -21,7 +22,7 @@ SIZE_MAX = 2048
 
 def make_certificate(key: Ed25519PrivateKey, identity: bytes) -> bytes:
     """DER, for the Ed25519 identity of 32 bytes; the same bytes each time."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"fastmix {identity.hex()[:48]}")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name_of(identity))])
     number = int.from_bytes(hashlib.sha256(identity + key.public_key().public_bytes_raw()).digest()[:15], "big") + 1
     made = (
         x509.CertificateBuilder()
@@ -34,6 +35,25 @@ def make_certificate(key: Ed25519PrivateKey, identity: bytes) -> bytes:
         .sign(key, None)
     )
     return made.public_bytes(Encoding.DER)
+
+
+def name_of(identity: bytes) -> str:
+    """The common name: 64 characters are the most that one may have."""
+    return f"fastmix {identity.hex()[:48]}"
+
+
+def check_certificate(certificate: bytes, identity: bytes) -> None:
+    """`CryptoError` where a certificate is not one that its own key has signed for that identity: nobody can have another's key
+    in a record of his own."""
+    key_of(certificate)
+    parsed = x509.load_der_x509_certificate(certificate)
+    names = [part.value for part in parsed.subject]
+    try:
+        parsed.verify_directly_issued_by(parsed)
+    except (ValueError, TypeError, InvalidSignature):
+        raise CryptoError("certificate: is not signed by its own key") from None
+    if names != [name_of(identity)]:
+        raise CryptoError(f"certificate: is not that of node {identity.hex()[:16]}")
 
 
 def key_of(certificate: bytes) -> bytes:

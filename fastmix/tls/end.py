@@ -1,6 +1,7 @@
 """This end of the control plane: its certificate, whom it trusts now, and the greeting on both sides."""
 
 import asyncio
+import logging
 import os
 import ssl
 import time
@@ -13,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastmix.directory.admission import NONCE_SIZE, Role
 from fastmix.directory.records import NodeRecord
 from fastmix.directory.signed import Signer, decode
-from fastmix.errors import NetworkFailure
-from fastmix.tls.certificate import key_of, make_certificate
+from fastmix.errors import CryptoError, NetworkFailure
+from fastmix.tls.certificate import check_certificate, key_of, make_certificate
 from fastmix.tls.connection import Connection, Handler, shown
 from fastmix.tls.context import client_context, joiner_context, server_context, trust
 from fastmix.tls.frames import FRAME_MAX, Message
 from fastmix.tls.greeting import Hello, Speech, Visitor, Welcome, check_hello, check_welcome, say_hello
 
+log = logging.getLogger(__name__)
 CONNECT_S = 10.0
 Handlers = Callable[[Visitor, Connection], Mapping[str, Handler]]
 """What whoever has come in may ask. A `NetworkFailure` refuses the visitor."""
@@ -42,10 +44,13 @@ class End:
         self._identities: dict[bytes, bytes] = {}
         """SHA-256 of a TLS key: the current peer's identity."""
         self._trusted: set[bytes] = set()
+        self._checked: set[tuple[bytes, bytes]] = set()
         self._connections: set[tuple[Connection, bytes]] = set()
 
     def set_peers(self, certificates: Mapping[bytes, bytes]) -> None:
-        """The current peers: identity -> certificate, DER. Who is none any more is let go. `CryptoError` for what is none."""
+        """The current peers: identity -> certificate, DER. Who is none any more is let go; a certificate that is not the identity's
+        is left out."""
+        certificates = {identity: each for identity, each in certificates.items() if self._is_good(identity, each)}
         self._identities = {key_of(certificate): identity for identity, certificate in certificates.items()}
         for certificate in certificates.values():
             if certificate not in self._trusted:
@@ -55,6 +60,21 @@ class End:
         for connection, identity in list(self._connections):
             if identity not in certificates:
                 connection.end(f"node {identity.hex()[:16]} is not in the network any more")
+
+    def is_peer(self, identity: bytes) -> bool:
+        """Whether that is a current peer."""
+        return identity in self._identities.values()
+
+    def _is_good(self, identity: bytes, certificate: bytes) -> bool:
+        if (identity, certificate) in self._checked:
+            return True
+        try:
+            check_certificate(certificate, identity)
+        except CryptoError as error:
+            log.warning("the record of node %s: %s: the node is left out", identity.hex()[:16], error)
+            return False
+        self._checked.add((identity, certificate))
+        return True
 
     async def welcome(self, connection: Connection) -> Mapping[str, Handler]:
         """The greeting of who is connected to."""
@@ -71,7 +91,7 @@ class End:
 
     async def connect(self, place: tuple[str, int], identity: bytes) -> Connection:
         """A connection to a current peer, both ends with certificates. `NetworkFailure` says why there is none."""
-        if identity not in self._identities.values():
+        if not self.is_peer(identity):
             raise NetworkFailure(f"node {identity.hex()[:16]} is not in the network now")
         greet = partial(self._greet, role="node", identity=identity)
         connection = await self._dial(place, self._client_context, greet)

@@ -20,7 +20,7 @@ from fastmix.directory.admission import NONCE_SIZE, TOKEN_SIZE, Role, is_proved,
 from fastmix.directory.records import SIZE_MAX, NodeRecord, open_record
 from fastmix.directory.signed import Signer
 from fastmix.errors import CryptoError, NetworkFailure
-from fastmix.tls.certificate import key_of
+from fastmix.tls.certificate import check_certificate, key_of
 
 ANY_NETWORK = b""
 """Of an end that has not joined one yet."""
@@ -99,6 +99,7 @@ def check_welcome(
     (neither: whoever it is). `NetworkFailure` names what does not."""
     try:
         record = open_record(welcome.record, now_ns)
+        check_certificate(record.certificate, record.identity)
         key_there = key_of(record.certificate)
     except CryptoError as error:
         raise NetworkFailure(f"the server's {error}") from None

@@ -71,6 +71,16 @@ class Pool:
             kept.connection = connection
             kept.back_off.succeeded()
 
+    def connected(self) -> list[Connection]:
+        """The connections that there are now."""
+        kept = (each.connection for each in self._kept.values())
+        return [each for each in kept if each is not None and not each.closed.is_set()]
+
+    def is_connected(self, identity: bytes) -> bool:
+        """Whether there is a connection to a peer now."""
+        kept = self._kept.get(identity)
+        return kept is not None and kept.connection is not None and not kept.connection.closed.is_set()
+
     def keep_only(self, identities: set[bytes]) -> None:
         """Ends the connections to all others."""
         for identity in self._kept.keys() - identities:

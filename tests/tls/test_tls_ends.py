@@ -7,10 +7,13 @@ from contextlib import suppress
 import msgspec
 import pytest
 from control_end import NOW, Town
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node_records import NETWORK, Key, record
 
 from fastmix.directory.records import Place, sign_record
-from fastmix.errors import NetworkFailure
+from fastmix.errors import CryptoError, NetworkFailure
+from fastmix.tls.certificate import check_certificate, make_certificate
 from fastmix.tls.frames import FRAME_MAX, GREETING_MAX, LENGTH, Message, pack
 from fastmix.tls.greeting import Speech, Visitor, pin_of
 from fastmix.tls.server import Bucket
@@ -93,14 +96,35 @@ async def test_a_joiner_knows_the_pin_and_proves_who_it_is(a: Town, b: Town) -> 
         connection.end("done")
 
 
+async def test_another_s_certificate_in_a_record_of_one_s_own(a: Town, b: Town) -> None:
+    """Neither the very bytes, nor the key in a certificate that it has not signed: the victim stays who it is."""
+    thief = Key("thief")
+    forged = make_certificate(Ed25519PrivateKey.generate(), thief.public)
+    a.knows(b)
+    key, signed = b.identity.tls_private_key().public_key().public_bytes_raw(), bytearray(forged)
+    there = forged.index(x509.load_der_x509_certificate(forged).public_key().public_bytes_raw())
+    signed[there : there + 32] = key
+    for stolen in (b.end.certificate, bytes(signed), b"none"):
+        with pytest.raises(CryptoError, match="certificate: is"):
+            check_certificate(stolen, thief.public)
+        a.end.set_peers({b.identity.public: b.end.certificate, thief.public: stolen})
+        assert a.end.is_peer(b.identity.public)
+        assert not a.end.is_peer(thief.public)
+        b.knows(a)
+        async with a.door():
+            await b.end.connect(a.place.pair, a.identity.public)
+        assert a.visitors.pop().identity == b.identity.public
+
+
 async def test_a_wrong_pin_and_a_record_of_another_key(a: Town, b: Town) -> None:
     """Nothing was sent: the server has seen no hello."""
     async with a.door() as door:
         with pytest.raises(NetworkFailure, match="the server's PIN is"):
             await b.end.join(a.place.pair, "node", bytes(32))
+        own = make_certificate(Ed25519PrivateKey.generate(), a.identity.public)
         real, a.end._record = (
             a.end._record,
-            lambda: sign_record(record(Key("x"), NOW, identity=a.identity.public, certificate=b.end.certificate), a.identity),
+            lambda: sign_record(record(Key("x"), NOW, identity=a.identity.public, certificate=own), a.identity),
         )  # somebody who has the record of a node, and not its TLS key
         with pytest.raises(NetworkFailure, match="names another TLS key than it has: somebody is between"):
             await b.end.join(a.place.pair, "node", pin_of(a.identity.public))

@@ -1,0 +1,102 @@
+"""The directory of one node, once it has found its network: what it knows, how it hears of more, and its part as an authority."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+from fastmix.directory.bootstrap import Bootstrap
+from fastmix.directory.document import Entry
+from fastmix.errors import NetworkFailure
+from fastmix.peers.answers import Answers
+from fastmix.peers.authoring import Author
+from fastmix.peers.directory_state import DirectoryState
+from fastmix.peers.messages import Question
+from fastmix.peers.spread import Spread
+from fastmix.peers.view import View
+from fastmix.status import HealthIssue, HealthStatus
+from fastmix.tls.greeting import pin_of
+from fastmix.tls.pool import Pool
+
+log = logging.getLogger(__name__)
+Apply = Callable[[View, Entry | None], None]
+
+
+class Directory:
+    """`apply` is called with each new view, and this node's entry in it; `pass_on` takes a publication to an authority."""
+
+    def __init__(
+        self, me: bytes, state: DirectoryState, author: Author | None, pool: Pool, *,
+        pass_on: Callable[[bytes], Awaitable[None]], apply: Apply,
+    ) -> None:  # fmt: skip
+        self._me, self._pool, self._apply = me, pool, apply
+        self.state, self.author = state, author
+        self.spread = Spread(state, pool, self.changed)
+        self.answers = Answers(state, author, pass_on, self.spread.hear)
+        self.view: View | None = None
+        self.own: Entry | None = None
+
+    def changed(self) -> None:
+        """There is a new document, or a record that one names."""
+        self.view = view = self.state.view()
+        if view is None:
+            return
+        self.own = next((entry for entry in view.document.entries if entry.identity == self._me), None)
+        self.spread.set_peers(identity for identity in view.records if identity != self._me)
+        self._apply(view, self.own)
+
+    async def write(self) -> None:
+        """An authority's next document, if one is due. `NetworkFailure` where others have to sign it, and do not."""
+        author = self.author
+        document = author.due(time.time_ns()) if author else None
+        if author is None or document is None:
+            return
+        signed = await asyncio.to_thread(author.sign, document)
+        problems = []
+        for other in author.rule.authorities:
+            if signed.is_signed(author.rule):
+                break
+            if other == self._me:
+                continue
+            try:
+                answer = await self._pool.ask(other, Question.PROPOSE, signed.envelope.to_bytes())
+                signed = signed.with_signatures_of(author.read(answer, document))
+            except NetworkFailure as failure:
+                problems.append(str(failure))
+        if not signed.is_signed(author.rule):
+            raise NetworkFailure(f"epoch {document.epoch} lacks signatures of other authorities: {'; '.join(problems)}")
+        self.state.take([signed.envelope.to_bytes()], time.time_ns())
+        self.changed()
+        self.spread.tell()
+
+    def known_nodes(self) -> list[Bootstrap]:
+        """Nodes that were in the network when it was last heard of: ways in for one that has left it."""
+        records = self.view.records if self.view else {}
+        return [
+            Bootstrap(*record.control.pair, pin_of(identity), None)
+            for identity, record in records.items()
+            if identity != self._me
+        ]
+
+    def issues(self) -> list[HealthIssue]:
+        """What is wrong with the network, as this node sees it."""
+        document, degraded, found = self.state.document, HealthStatus.DEGRADED, []
+        if self.state.succession.proof is not None:
+            problem = "the network's authorities have signed two documents of one epoch: none is believed any more"
+            remedy = "show the proof to whoever runs the network (fastmix network show), and join anew once that is settled"
+            found.append(HealthIssue("equivocation", HealthStatus.UNHEALTHY, problem, remedy))
+        elif document is None or document.valid_until_ns <= time.time_ns():
+            problem = "there is no document" if document is None else f"the document of epoch {document.epoch} is over"
+            remedy = "look whether the authorities run, and whether this node reaches them; routes stay as they were"
+            found.append(HealthIssue("directory", degraded, problem, remedy))
+        elif not document.ready:
+            problem = f"the network has {len(document.entries)} nodes, too few for a way through three layers"
+            found.append(HealthIssue("not_ready", degraded, problem, "start more nodes: fastmix network show has the command"))
+        if document is not None and len(document.rule.authorities) == 1 and not self._is_local():
+            problem = "one authority rules this network: it could show different networks to different clients, or end it"
+            found.append(HealthIssue("one_authority", degraded, problem, "begin networks that matter with several authorities"))
+        return found
+
+    def _is_local(self) -> bool:
+        return all(ip_address(record.control.host).is_loopback for record in (self.view.records.values() if self.view else ()))

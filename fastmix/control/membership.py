@@ -1,0 +1,213 @@
+"""A node's membership in a network that forms itself: its record, its channel, its links; for as long as control runs."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+import msgspec
+
+from fastmix.config import MixnodeConfig
+from fastmix.control import entry
+from fastmix.control.directory import Directory
+from fastmix.control.identity import NodeIdentity
+from fastmix.control.own_record import OwnRecord
+from fastmix.control.peer_rows import PeerRows
+from fastmix.directory.document import Entry
+from fastmix.errors import FastmixError, NetworkFailure
+from fastmix.packet.geometry import GEOMETRIES
+from fastmix.peers.authoring import Author, pen_of
+from fastmix.peers.directory_state import DirectoryState
+from fastmix.peers.linking import Linking
+from fastmix.peers.messages import WIRE_VERSION, Publication, Question
+from fastmix.peers.view import View
+from fastmix.status import HealthIssue, HealthStatus
+from fastmix.tls.connection import Connection, Handler
+from fastmix.tls.end import End
+from fastmix.tls.greeting import Speech, Visitor
+from fastmix.tls.pool import Pool
+from fastmix.tls.server import Door
+
+log = logging.getLogger(__name__)
+LOOK_S = 0.25
+"""Between two looks at record, documents and who is at work."""
+PUBLISH_S = 2.0
+"""Between two tries to have a record named in a document."""
+
+
+class Membership:
+    """One node's. `rows`: where roots go; `capacity`: packets a second, for the record.
+
+    `problem`: why the node is not, or not wholly, in its network; empty where it is.
+    """
+
+    def __init__(self, config: MixnodeConfig, identity: NodeIdentity, rows: PeerRows, capacity: int) -> None:
+        """`ConfigError` where the configuration cannot be meant."""
+        self._config, self._identity, self._rows = config, identity, rows
+        join = entry.join_of(config)
+        self.me, self.places, self._bootstraps = identity.public, entry.places_of(config), entry.bootstraps_of(config)
+        self.record = OwnRecord(identity, self.places, capacity)
+        speech = Speech(WIRE_VERSION, join.geometry)
+        self.end = End(identity, identity.tls_private_key(), speech, lambda: self.record.data, self._handlers)
+        self.record.certificate = self.end.certificate
+        self.pool = Pool(self.end, self._place_of)
+        self.linking = Linking(self.me, GEOMETRIES[join.geometry].code, rows, self.pool)
+        self.door = Door(self.end.server_context, self.end.welcome, join.max_connections)
+        self.directory: Directory | None = None
+        self.problem = "the node has not found its network yet"
+        self._entered: entry.Entered | None = None
+        self._published_at = -PUBLISH_S
+        self._stirred = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until it is cancelled. `FastmixError` where the node cannot be of this network."""
+        try:
+            self.directory = directory = self._directory_of(await self._find())
+            directory.changed()
+            self.door.open(*self.places.listens)
+            log.info("the control port is %s:%d", *self.door.address)
+            spreading = asyncio.create_task(directory.spread.run())
+            try:
+                while not spreading.done():
+                    await self._look(directory)
+            finally:
+                spreading.cancel()
+                await asyncio.gather(spreading, return_exceptions=True)
+        finally:
+            await self.linking.close()
+            await self.door.close()
+
+    def stir(self) -> None:
+        """Something has happened: looks at once."""
+        self._stirred.set()
+
+    @property
+    def number(self) -> int | None:
+        """The node's number; None as long as no document has it."""
+        own = self.directory.own if self.directory else None
+        return own.numbers[0] if own else None
+
+    def issues(self) -> Iterator[HealthIssue]:
+        """What is wrong with the node's place in its network."""
+        if self.problem:
+            yield HealthIssue("membership", HealthStatus.DEGRADED, self.problem, "it is tried again until it works")
+        if self.directory is not None:
+            yield from self.directory.issues()
+        for peer, why in sorted(self.linking.problems.items()):
+            remedy = "packets go around it; look whether that node runs, and whether a firewall lets this one through"
+            yield HealthIssue("link", HealthStatus.DEGRADED, f"no link with node {peer.hex()[:16]}: {why}", remedy)
+
+    async def _find(self) -> DirectoryState:
+        """The network: as it was kept, a new one, or the one that another node tells of."""
+        now_ns = time.time_ns()
+        state = DirectoryState.load(entry.folder_of(self._config), now_ns)
+        if state is not None:
+            return state
+        if not self._bootstraps:
+            return entry.new_network(self._config, self.me, now_ns)
+        self._entered = await entry.enter_any(self.end, self._bootstraps)
+        return entry.begin_state(self._config, self._entered.introduction, now_ns)
+
+    def _directory_of(self, state: DirectoryState) -> Directory:
+        rule, author = state.succession.rule, None
+        self.end.speech = Speech(WIRE_VERSION, state.settings.geometry, state.settings.network)
+        if self.me in rule.authorities:
+            pen = pen_of(self._identity, entry.folder_of(self._config))
+            author = Author(state, entry.admission_of(self._config, rule), rule, pen, lambda _: True)
+        return Directory(self.me, state, author, self.pool, pass_on=self._to_authority, apply=self._apply)
+
+    async def _look(self, directory: Directory) -> None:
+        self._stirred.clear()
+        try:
+            await self._come_in(directory)
+            await directory.write()
+            self.problem = "" if directory.own else "no document names this node yet"
+        except FastmixError as error:
+            if str(error) != self.problem:
+                log.warning("%s", error)
+            self.problem = str(error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await self._stirred.wait()
+
+    # The node's record
+
+    async def _come_in(self, directory: Directory) -> None:
+        """Has the node's record named in the next document."""
+        if await asyncio.to_thread(self.record.make, directory.state.settings):
+            self._published_at = -PUBLISH_S
+        own = directory.own
+        if not self.record.data or (own is not None and own.record == self.record.hash):
+            return
+        if time.monotonic() - self._published_at < PUBLISH_S:
+            return
+        self._published_at = time.monotonic()
+        if directory.author is not None:
+            directory.author.publish(self.record.data, time.time_ns())
+            return
+        directory.state.add_record(self.record.data, time.time_ns())
+        token = b""
+        if own is None:
+            entered = await self._way_in(directory)
+            token = entered.bootstrap.token or b""
+        await self._to_authority(msgspec.msgpack.encode(Publication(self.record.data, token)))
+
+    async def _way_in(self, directory: Directory) -> entry.Entered:
+        """The connection to the node that has let this one in, or lets it in now."""
+        if self._entered is None or self._entered.connection.closed.is_set():
+            self._entered = await entry.enter_any(self.end, self._bootstraps or directory.known_nodes())
+        directory.spread.set_way_in(self._entered.connection.ask)
+        return self._entered
+
+    async def _to_authority(self, body: bytes) -> None:
+        """Takes a publication to an authority: a newcomer by way of the node that has let it in."""
+        directory = self.directory
+        assert directory is not None
+        if directory.own is None and self._entered is not None:
+            await self._entered.connection.ask(Question.PUBLISH, body)
+            return
+        problems = []
+        for authority in directory.state.succession.rule.authorities:
+            try:
+                await self.pool.ask(authority, Question.PUBLISH, body)
+                return
+            except NetworkFailure as failure:
+                problems.append(str(failure))
+        raise NetworkFailure(f"no authority has taken the record: {'; '.join(problems)}")
+
+    # The network
+
+    def _apply(self, view: View, own: Entry | None) -> None:
+        """It is another one than before: whom to trust, where packets go, with whom to have links."""
+        self.end.set_peers({identity: each.certificate for identity, each in view.records.items() if identity != self.me})
+        classes, identities = view.document.settings.classes, view.identities
+        routes = {
+            classes * number + class_: identity
+            for number, identity in identities.items()
+            if identity != self.me
+            for class_ in range(classes)
+        }
+        self._rows.set_network({identity: view.place(number) for number, identity in identities.items()}, routes)
+        beside = view.neighbours(own.numbers[0]) if own is not None and own.numbers[0] in identities else []
+        self.linking.set_neighbours({identities[number] for number in beside})
+        if own is not None and self.directory is not None:
+            self.directory.spread.set_way_in(None)
+        self.stir()
+
+    # What others may ask
+
+    def _handlers(self, visitor: Visitor, connection: Connection) -> Mapping[str, Handler]:
+        if self.directory is None:
+            return {}  # of a node that asks for its network, and is asked nothing
+        handlers = dict(self.directory.answers.to(visitor))
+        if visitor.role == "client" or visitor.is_peer:
+            handlers |= self.linking.handlers(visitor, connection)
+        if visitor.is_peer:
+            self.pool.adopt(visitor.identity, connection)
+        return handlers
+
+    def _place_of(self, identity: bytes) -> tuple[str, int] | None:
+        view = self.directory.view if self.directory else None
+        record = view.records.get(identity) if view else None
+        return record.control.pair if record else None

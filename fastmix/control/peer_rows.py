@@ -1,0 +1,92 @@
+"""The rows of a node's links over shared memory: published when there is something new, and the data plane ready for it."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from fastmix.control.link_rows import LinkRow, LinkRows
+from fastmix.control.snapshot import publish_links, wipe_before
+from fastmix.errors import NetworkFailure, ResourceExhausted
+from fastmix.links.exchange import Roots
+from fastmix.seam.memory import Region
+
+ADOPTED_S = 10.0
+"""So long the data plane may take to come to use a root: it may be starting again."""
+POLL_S = 0.005
+
+
+def boot_ns() -> int:
+    """CLOCK_BOOTTIME."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class PeerRows:
+    """What `peers.linking` puts roots into. `adopted`: generation of the snapshot that the data plane uses."""
+
+    def __init__(self, secret: Region, rows: LinkRows, adopted: Callable[[], int], client_rate: int) -> None:
+        self.rows = rows
+        self._secret, self._adopted, self._client_rate = secret, adopted, client_rate
+        self._places: dict[bytes, tuple[str, int]] = {}
+        self._routes: dict[int, bytes] = {}
+        self._published_at = self._wiped = 0
+        self._changed = False
+
+    def set_network(self, places: Mapping[bytes, tuple[str, int]], routes: Mapping[int, bytes]) -> None:
+        """Where the datagrams of nodes go, by identity, and who has which mixnode index."""
+        self._places = dict(places)
+        if self._routes != routes:
+            self._routes, self._changed = dict(routes), True
+
+    def free_index(self) -> int:
+        """A random receiver index that no root has."""
+        while self.rows.has_index(index := secrets.randbits(32)):
+            continue
+        return index
+
+    async def install(self, peer: bytes, roots: Roots, *, is_client: bool) -> int:
+        """Takes frames under these roots from now on; returns when that is so, with the row's number."""
+        place = None if is_client else self._places.get(peer)
+        if place is None and not is_client:
+            roots.wipe()
+            raise NetworkFailure(f"node {peer.hex()[:16]} has no address in the document that is known here")
+        row = self._add(peer, place, roots)
+        self.tick()
+        give_up = time.monotonic() + ADOPTED_S
+        while row.roots is not None or self._adopted() < self._published_at:
+            if time.monotonic() > give_up:
+                raise NetworkFailure("the data plane takes no new link roots now: see its log")
+            await asyncio.sleep(POLL_S)
+            self.tick()
+        return row.serial
+
+    def switch(self, serial: int) -> None:
+        """Sends under the root of that row, too."""
+        row = next((row for row in self.rows if row.serial == serial), None)
+        if row is None or not self.rows.acked(row, boot_ns()):
+            raise NetworkFailure("that root is over already: begin anew")
+        self.tick()
+
+    def tick(self) -> None:
+        """Ends what is over, and publishes what has changed once the data plane has adopted the snapshot before."""
+        self.rows.expire(boot_ns())
+        adopted, generation = self._adopted(), int(self._secret["snapshot"]["generation"][0])
+        self.rows.adopted(adopted)
+        if adopted != generation:
+            return
+        if self.rows.changed or self._changed:
+            self._published_at = publish_links(self._secret, self.rows, self._routes)
+            self._changed = False
+        elif self._wiped != generation:
+            wipe_before(self._secret)
+            self._wiped = generation
+
+    def live(self) -> set[bytes]:
+        """Peers that packets leave to."""
+        return {row.peer for row in self.rows if row.sends}
+
+    def _add(self, peer: bytes, place: tuple[str, int] | None, roots: Roots) -> LinkRow:
+        try:
+            return self.rows.add(peer, place, roots, boot_ns(), rate=0 if place else self._client_rate)
+        except (ResourceExhausted, ValueError) as error:
+            raise NetworkFailure(f"no room for the link: {error}") from None
