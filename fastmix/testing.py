@@ -16,11 +16,12 @@ from fastmix.client.node_keys import SlotKeys
 from fastmix.client.session import Session
 from fastmix.client.wire import Wire
 from fastmix.config import MixingConfig
-from fastmix.control.duties import counter_word, metrics_of
+from fastmix.control.duties import metrics_of
 from fastmix.control.fixed_pair import fixed_name
 from fastmix.control.interval import Interval
 from fastmix.control.rotation import Rotation
 from fastmix.control.snapshot import SnapshotKey, publish_keys, publish_snapshot
+from fastmix.control.static_links import counter_word
 from fastmix.dataplane.entropy import Entropy
 from fastmix.dataplane.plane import DataPlane
 from fastmix.descriptor import Descriptor, write_descriptor

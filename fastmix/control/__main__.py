@@ -12,8 +12,8 @@ import pickle
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvloop
@@ -52,12 +52,14 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
     server = await serve(duties, duties.config.state_dir, handover.get("owner"))
     path = duties.config.state_dir / SOCKET_NAME
     mine = path.lstat()
-    while os.getppid() == handover["parent"] and not duties.page["process"]["ended"][0]:
-        duties.tick()
-        duties.records.flush()
-        told.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(told.wait(), TICK_S)
+    async with membership_of(duties) as failed:
+        while os.getppid() == handover["parent"] and not duties.page["process"]["ended"][0]:
+            duties.tick()
+            duties.records.flush()
+            failed()
+            told.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), TICK_S)
     if duties.page["process"]["ended"][0]:
         duties.settle()
     server.close()
@@ -65,6 +67,22 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
     with suppress(FileNotFoundError):  # a successor of the whole node may have its own there already
         if os.path.samestat(mine, path.lstat()):
             path.unlink()
+
+
+@asynccontextmanager
+async def membership_of(duties: Duties) -> AsyncIterator[Callable[[], None]]:
+    """The membership of a node that has one, as long as the `with` lasts: call what it gives now and then, to hear of its end."""
+    member = duties.member
+    if member is None:
+        yield lambda: None
+        return
+    running = asyncio.create_task(member.run())
+    try:
+        yield lambda: running.result() if running.done() else None
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError, FastmixError):
+            await running
 
 
 @contextmanager

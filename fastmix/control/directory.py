@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from ipaddress import ip_address
+from typing import Any
 
 from fastmix.directory.bootstrap import Bootstrap
 from fastmix.directory.document import Entry
 from fastmix.errors import NetworkFailure
+from fastmix.files.addresses import format_address
 from fastmix.peers.answers import Answers
 from fastmix.peers.authoring import Author
 from fastmix.peers.directory_state import DirectoryState
@@ -97,6 +99,25 @@ class Directory:
             problem = "one authority rules this network: it could show different networks to different clients, or end it"
             found.append(HealthIssue("one_authority", degraded, problem, "begin networks that matter with several authorities"))
         return found
+
+    def shown(self, linked: Collection[bytes], failing: Collection[bytes]) -> dict[str, Any]:
+        """What is known of the network. `linked`: nodes that packets leave to, `failing`: those that links cannot be had with."""
+        document, rule, current = self.state.document, self.state.succession.rule, self.state.succession.current
+        about = {"network": self.state.settings.network.hex(), "authorities": [each.hex() for each in rule.authorities],
+                 "threshold": rule.threshold, "ready": bool(document and document.ready), "nodes": []}  # fmt: skip
+        if document is None or current is None or self.view is None:
+            return about
+        nodes = [
+            {
+                "number": number, "layer": entry.layer, "identity": entry.identity.hex(),
+                "address": format_address(self.view.place(number)),
+                "control": format_address(self.view.records[entry.identity].control.pair), "up": entry.up,
+                "link": "up" if entry.identity in linked else "down" if entry.identity in failing else "none",
+            }
+            for number, entry in sorted(self.view.entries.items())
+        ]  # fmt: skip
+        last = {"epoch": document.epoch, "hash": current.hash.hex(), "valid_until_ns": document.valid_until_ns}
+        return about | last | {"nodes": nodes}
 
     def _is_local(self) -> bool:
         return all(ip_address(record.control.host).is_loopback for record in (self.view.records.values() if self.view else ()))

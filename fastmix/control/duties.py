@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-import numpy as np
-
 from fastmix.config import MixnodeConfig
 from fastmix.control.access import Peer
 from fastmix.control.agreement import check_secret
@@ -18,15 +16,16 @@ from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch, replay_issues
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.load import Load
+from fastmix.control.membership import Membership
+from fastmix.control.peer_rows import PeerRows
 from fastmix.control.records import Records
 from fastmix.control.slot_keys import SlotKeyDuty
-from fastmix.control.snapshot import SnapshotKey, check_link_count, publish_snapshot, published_keys
+from fastmix.control.snapshot import SnapshotKey, published_keys
+from fastmix.control.static_links import StaticLinks
 from fastmix.errors import FastmixError
 from fastmix.files.durations import duration_ns
 from fastmix.files.secret import read_secret
 from fastmix.keys.policy import KeyRotationPolicy
-from fastmix.links.reservations import Reservations, counter_files
-from fastmix.links.static import StaticLinkRoots
 from fastmix.network import Network
 from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
@@ -53,14 +52,10 @@ class Duties:
     page: Region
     secret: Region
     identity: NodeIdentity
-    root_ids: list[bytes] = field(default_factory=list)
-    reservations: Reservations | None = None
-    looked_at: float = 0.0
     filled_at: float = -FILL_S
     fills: tuple[ReplaySetStatus, ...] = ()
     logged_at: float = -OTHER_GEOMETRY_LOG_S
     logged_count: int = 0
-    complained_at: float = -COMPLAINT_S
     rotation_complained_at: float = -COMPLAINT_S
     owner: asyncio.Task[None] | None = None
     mixing_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -75,7 +70,13 @@ class Duties:
         self.counters = CounterPage(self.page.bytes("counters"))
         self.load = Load()
         self.watch = HealthWatch()
-        self.reservations_fail = self.is_ending = False
+        links = StaticLinks if self.config.join is None else PeerRows
+        self.links: StaticLinks | PeerRows = links(self.config, self.network, self.page, self.secret)
+        self.member: Membership | None = None
+        if isinstance(self.links, PeerRows):
+            capacity = self.config.workers * int(self.page["process"]["unwraps_per_s"][0])
+            self.member = Membership(self.config, self.identity, self.links, capacity)
+        self.is_ending = False
         self.rotation_problem = ""
 
     def begin(self) -> None:
@@ -88,18 +89,13 @@ class Duties:
         self.page["process"]["control_pid"] = os.getpid()
 
     def _publish(self) -> None:
-        """Reads the secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is wrong. Of the
-        roots only their ids stay in this process."""
-        roots = StaticLinkRoots(self.network, self.config.number).roots(time.time_ns())
-        check_link_count(len(roots))
-        self.root_ids = [root.send_root_id for root in roots]
-        self.reservations = self._open_reservations(LOCK_PATIENCE_S)
+        """Reads the secrets, reserves counters, then publishes. `ConfigError` or `CryptoError` where a file is wrong."""
+        self.links.begin()
         keys = [self._fixed_key()] if self.slot_keys is None else self.slot_keys.begin()
-        self._reserve(self.reservations)
-        slots, rate = self.config.pool_slots, self.config.client_rate
+        self.links.reserve()
         user = Peer(os.getuid(), frozenset(), os.getpid()).name
         self.records.note_now("node.start", user=user, pid=os.getppid(), control_pid=os.getpid())
-        publish_snapshot(self.secret, self.network, keys, roots, slots, client_rate=rate)
+        self.links.publish(keys)
 
     def _fixed_key(self) -> SnapshotKey:
         config = self.config
@@ -110,98 +106,21 @@ class Duties:
         return SnapshotKey(prepare_fixed_pair(config.state_dir, secret, public, config.replay_tags, marker))
 
     def _take_over(self) -> None:
-        """The files may have changed since the node has started: only what its memory holds counts. Where counters cannot be
-        reserved now, the data plane goes on with those it has, and `tick` tries again."""
-        snapshot = self.secret["snapshot"]
-        n = int(snapshot["copy"]["link_count"][0, int(snapshot["generation"][0]) & 1])
-        self.root_ids = [row.tobytes() for row in self.page["root_ids"][:n]]
+        """The files may have changed since the node has started: only what its memory holds counts."""
         if self.slot_keys is not None:
             self.slot_keys.take_over(published_keys(self.secret), kept_policy(self.page, self.config))
-        try:
-            self._keep_reserved(LOCK_PATIENCE_S)
-        except FastmixError as error:
-            self._complain(error)
-
-    def _open_reservations(self, wait_s: float) -> Reservations:
-        files = counter_files(self.network, self.config.number)
-        return Reservations.open(dict(zip(self.root_ids, files, strict=True)), wait_s)
-
-    def _reserve(self, reservations: Reservations) -> None:
-        """Counters for links that have none yet. A predecessor may have died between two links, or between the two words of
-        one; and before anything is published a secret may have become another."""
-        links, ids = self.page["links"], self.page["root_ids"]
-        new = {}
-        for at, root_id in enumerate(self.root_ids):
-            if not links["send_limit"][at] or ids[at].tobytes() != root_id:
-                new[root_id] = at
-            else:
-                reservations.adopt(root_id, *counter_pair(links["send_limit"][at]))
-        for root_id, taken in reservations.begin(new).items():
-            links["send_limit"][new[root_id]] = 0
-            ids[new[root_id]] = np.frombuffer(root_id, np.uint8)
-            links["send_counter"][new[root_id]] = counter_word(taken.step, taken.seq)
-            links["send_limit"][new[root_id]] = counter_word(taken.step_limit, taken.seq_limit)
-
-    def _keep_reserved(self, wait_s: float = 0.0) -> None:
-        """Keeps every link's reservation at least one block ahead of its use, and its file where it belongs."""
-        if self.reservations is None:
-            self.reservations = self._adopted(self._open_reservations(wait_s))
-        if time.monotonic() - self.looked_at >= LOOK_S:
-            self.looked_at = time.monotonic()
-            for path in self.reservations.renew():
-                log.error("%s was removed or replaced: %s", path, WRITTEN_ANEW)
-        self._extend(self.reservations)
-
-    def _adopted(self, reservations: Reservations) -> Reservations:
-        """What the data plane was given is true, whatever the files say."""
-        limits = self.page["links"]["send_limit"]
-        try:
-            behind = [reservations.adopt(root_id, *counter_pair(limits[at])) for at, root_id in enumerate(self.root_ids)]
-        except FastmixError:
-            reservations.close()
-            raise
-        if any(behind):
-            log.error("%d files of link counters were missing or old: %s", sum(behind), WRITTEN_ANEW)
-        return reservations
-
-    def _extend(self, reservations: Reservations) -> None:
-        links = self.page["links"]
-        problem: FastmixError | None = None
-        for at, root_id in enumerate(self.root_ids):
-            try:
-                limits = reservations.extend(root_id, *counter_pair(links["send_counter"][at]))
-            except FastmixError as error:  # the other links are not to suffer
-                problem = error
-            else:
-                links["send_limit"][at] = counter_word(*limits)
-        if problem:
-            raise problem
+        self.links.take_over()
 
     def settle(self) -> None:
         """The data plane has ended for good: the next start goes on at the very next counters. What cannot be written begins at
         the next block."""
         self._note_stop()
         self.records.note("node.stop", outcome="done", drained=bool(self.page["process"]["drained"][0]))
-        for at, root_id in enumerate(self.root_ids if self.reservations else ()):
-            try:
-                assert self.reservations is not None
-                self.reservations.settle(root_id, *counter_pair(self.page["links"]["send_counter"][at]))
-            except FastmixError as error:
-                self._complain(error)
-
-    def _complain(self, error: FastmixError) -> None:
-        self.reservations_fail = True
-        if time.monotonic() - self.complained_at >= COMPLAINT_S:
-            log.error("%s; links stop when what is reserved is used up", error)
-            self.complained_at = time.monotonic()
+        self.links.settle()
 
     def tick(self) -> None:
-        """Ten times a second: reservations, the sink, what is logged once a minute."""
-        try:
-            self._keep_reserved()
-            self.reservations_fail = False
-        except FastmixError as error:  # there is a block left, or more: the disk may recover until it is used up
-            self._complain(error)
+        """Ten times a second: links, the sink, what is logged once a minute."""
+        self.links.tick()
         self._rotate()
         self._note_stop()
         sink = self.page["sink"]
@@ -230,6 +149,8 @@ class Duties:
         try:
             self.slot_keys.tick(self.secret, self.adopted())
             self.rotation_problem = ""
+            if self.member is not None and self.slot_keys.told is not None:
+                self.member.set_descriptor(self.slot_keys.told)
         except FastmixError as error:  # the keys that are published last until their time is over
             self.rotation_problem = str(error)
             if time.monotonic() - self.rotation_complained_at >= COMPLAINT_S:
@@ -266,14 +187,14 @@ class Duties:
         """Now."""
         counters = self.counters.read()
         done = sum(counters[name] for name in ("forwarded", "delivered", "absorbed_cover"))
-        links, process = self.page["links"][: len(self.root_ids)], self.page["process"]
+        process = self.page["process"]
         return NodeStatus(
             node_id=self.config.node_id,
             state=self.state(),
             uptime=(time.monotonic_ns() - int(process["started_ns"][0])) / 1e9,
             messages_processed=done,
             current_batch_size=counters["pooled"],
-            active_connections=int((links["window"]["top"] > 0).sum()),
+            active_connections=self.links.active(),
             pending_batches=-(-counters["pooled"] // self.config.mixing.max_batch_size),
             last_batch_ns=int(process["last_batch_ns"][0]),
             isa=bytes(process["isa"][0]).decode(),
@@ -298,11 +219,13 @@ class Duties:
 
     def health(self) -> Health:
         """What is wrong now."""
-        return self.watch.look(self.status(), self.metrics(), self.reservations_fail, self._key_issues())
+        return self.watch.look(self.status(), self.metrics(), self.links.reservations_fail, self._key_issues())
 
     def _key_issues(self) -> Iterator[HealthIssue]:
         if self.slot_keys is not None:
             yield from self.slot_keys.issues()
+        if self.member is not None:
+            yield from self.member.issues()
         yield from replay_issues(self.replay_sets())
         if self.rotation_problem:
             remedy = "the node goes on with the keys that it has, until their time is over"
@@ -333,16 +256,6 @@ def kept_policy(page: Region, config: MixnodeConfig) -> KeyRotationPolicy | None
     interval, overlap, backup_keys = (int(word) for word in page["process"]["policy"][0, at - 1])
     times = {name: timedelta(microseconds=ns // 1000) for name, ns in (("interval", interval), ("overlap_period", overlap))}
     return replace(config.keys.policy, **times, backup_keys=backup_keys)
-
-
-def counter_word(step: int, seq: int) -> int:
-    """Both numbers as one word of shared memory."""
-    return step | seq << 32
-
-
-def counter_pair(word: int) -> tuple[int, int]:
-    """(step, seq) of such a word."""
-    return int(word) & 0xFFFFFFFF, int(word) >> 32
 
 
 def metrics_of(page: Region) -> Metrics:

@@ -14,9 +14,9 @@ from fastmix.directory.admission import Admission
 from fastmix.directory.bootstrap import Bootstrap, parse_bootstrap
 from fastmix.directory.document import Rule, Settings
 from fastmix.directory.records import FUTURE_NS, Place
+from fastmix.directory.token_file import directory_folder, read_token_hash
 from fastmix.errors import ConfigError, CryptoError, NetworkFailure
 from fastmix.files.addresses import parse_address
-from fastmix.files.durable import write_durably
 from fastmix.files.durations import duration_ns
 from fastmix.peers.directory_state import DirectoryState
 from fastmix.peers.messages import WIRE_VERSION, Clock, Introduction, Question, read
@@ -26,8 +26,6 @@ from fastmix.tls.pool import BackOff
 
 log = logging.getLogger(__name__)
 NETWORK_ID_SIZE = 16
-TOKEN = "token"
-"""File of the token's hash, in the directory's folder."""
 NOWHERE = ("0.0.0.0", "::")
 
 
@@ -43,7 +41,7 @@ class Places:
 def folder_of(config: MixnodeConfig) -> Path:
     """Where a node keeps its directory: beside its identity's store."""
     assert config.identity is not None
-    return config.identity.store.with_name(f"{config.identity.store.name}.directory")
+    return directory_folder(config.identity.store)
 
 
 def join_of(config: MixnodeConfig) -> JoinConfig:
@@ -96,27 +94,13 @@ def new_network(config: MixnodeConfig, me: bytes, now_ns: int) -> DirectoryState
 
 
 def admission_of(config: MixnodeConfig, rule: Rule) -> Admission:
-    """Whom an authority lets in. `ConfigError` where it asks for a token and there is none."""
+    """Whom an authority lets in. `KeyStoreError` where its token's hash is damaged."""
     join = join_of(config)
     listed = {bytes.fromhex(text) for text in join.admitted} | set(rule.authorities)
     if join.admission != "token":
         return Admission(join.admission, b"", listed)
-    path = folder_of(config) / TOKEN
-    try:
-        return Admission("token", bytes.fromhex(path.read_text().strip()), listed)
-    except FileNotFoundError:
-        return Admission("token", b"", listed)  # nobody has one: nobody comes in until one is made
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: is no token's hash ({error}): make a new one with `fastmix network token`") from None
-
-
-def keep_token(folder: Path, token_hash: bytes) -> None:
-    """Replaces the token of a network. `ConfigError` where it cannot be written."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(folder / TOKEN, token_hash.hex().encode() + b"\n")
-    except OSError as error:
-        raise ConfigError(f"{folder / TOKEN}: cannot be written: {error.strerror}: check the directory") from None
+    assert config.identity is not None
+    return Admission("token", read_token_hash(config.identity.store) or b"", listed)  # b"": nobody comes in until there is one
 
 
 def bootstraps_of(config: MixnodeConfig) -> list[Bootstrap]:
@@ -178,11 +162,6 @@ def check_agrees(config: MixnodeConfig, introduction: Introduction) -> None:
     pairs = ((name, getattr(mine, name), getattr(theirs, name)) for name in Settings.__struct_fields__)
     if said := "; ".join(f"{name} is {there} there and {here} here" for name, here, there in pairs if here != there):
         raise ConfigError(f"the network is another one than this configuration says: {said}: set [join] and [keys] alike")
-
-
-def load_state(config: MixnodeConfig, now_ns: int) -> DirectoryState | None:
-    """What the node has kept of its network; None where it has none."""
-    return DirectoryState.load(folder_of(config), now_ns)
 
 
 def begin_state(config: MixnodeConfig, introduction: Introduction, now_ns: int) -> DirectoryState:

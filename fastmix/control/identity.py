@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fastmix.config import IdentityConfig, MixnodeConfig
 from fastmix.control.agreement import check_keys, check_secret
@@ -90,6 +91,11 @@ class NodeIdentity:
             raise
         finally:
             self._turn.release()
+
+    def tls_private_key(self) -> Ed25519PrivateKey:
+        """The key of the node's TLS certificate; `KeyStoreError` where the identity is not to be had now."""
+        with self._turn, self._opened() as identity:
+            return identity.tls_private_key()
 
     def problem(self) -> str | None:
         """Why the node could not sign now, or not start again: store, token or TPM; None where all are there. Never blocks."""

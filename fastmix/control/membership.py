@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -14,6 +16,8 @@ from fastmix.control.directory import Directory
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.own_record import OwnRecord
 from fastmix.control.peer_rows import PeerRows
+from fastmix.descriptor import Descriptor
+from fastmix.directory.bootstrap import Bootstrap
 from fastmix.directory.document import Entry
 from fastmix.errors import FastmixError, NetworkFailure
 from fastmix.packet.geometry import GEOMETRIES
@@ -25,7 +29,7 @@ from fastmix.peers.view import View
 from fastmix.status import HealthIssue, HealthStatus
 from fastmix.tls.connection import Connection, Handler
 from fastmix.tls.end import End
-from fastmix.tls.greeting import Speech, Visitor
+from fastmix.tls.greeting import Speech, Visitor, pin_of
 from fastmix.tls.pool import Pool
 from fastmix.tls.server import Door
 
@@ -78,6 +82,11 @@ class Membership:
             await self.linking.close()
             await self.door.close()
 
+    def set_descriptor(self, descriptor: Descriptor) -> None:
+        """What the node says of its keys from now on."""
+        if self.record.set_descriptor(descriptor):
+            self.stir()
+
     def stir(self) -> None:
         """Something has happened: looks at once."""
         self._stirred.set()
@@ -98,6 +107,14 @@ class Membership:
             remedy = "packets go around it; look whether that node runs, and whether a firewall lets this one through"
             yield HealthIssue("link", HealthStatus.DEGRADED, f"no link with node {peer.hex()[:16]}: {why}", remedy)
 
+    def shown(self) -> dict[str, Any]:
+        """The network as this node knows it, for `fastmix network show`."""
+        control = self.places.control
+        about = {"identity": self.me.hex(), "number": self.number, "problem": self.problem,
+                 "bootstrap": str(Bootstrap(control.host, control.port, pin_of(self.me)))}  # fmt: skip
+        directory = self.directory
+        return about if directory is None else about | directory.shown(self._rows.live(), set(self.linking.problems))
+
     async def _find(self) -> DirectoryState:
         """The network: as it was kept, a new one, or the one that another node tells of."""
         now_ns = time.time_ns()
@@ -114,7 +131,7 @@ class Membership:
         self.end.speech = Speech(WIRE_VERSION, state.settings.geometry, state.settings.network)
         if self.me in rule.authorities:
             pen = pen_of(self._identity, entry.folder_of(self._config))
-            author = Author(state, entry.admission_of(self._config, rule), rule, pen, lambda _: True)
+            author = Author(state, partial(entry.admission_of, self._config, rule), rule, pen, lambda _: True)
         return Directory(self.me, state, author, self.pool, pass_on=self._to_authority, apply=self._apply)
 
     async def _look(self, directory: Directory) -> None:

@@ -39,6 +39,13 @@ async def health(duties: Duties, asked: Asked) -> Any:
     return duties.health().to_dict()
 
 
+async def network(duties: Duties, asked: Asked) -> Any:
+    """Who is in the network, as this node knows it."""
+    if duties.member is None:
+        raise ConfigError(f"{duties.network.path}: this node has its network from a file: fastmix network check shows it")
+    return duties.member.shown()
+
+
 async def settings(duties: Duties, asked: Asked) -> Any:
     """Every setting, and where it comes from."""
     return {name: {"value": value, "from": source} for name, (value, source) in duties.config.settings.items()}
@@ -139,6 +146,7 @@ OPS = {
     "metrics": Op(Role.VIEWER, metrics),
     "health": Op(Role.VIEWER, health),
     "settings": Op(Role.VIEWER, settings),
+    "network": Op(Role.VIEWER, network),
     "ready": Op(Role.VIEWER, ready),
     "keys": Op(Role.VIEWER, keys),
     "stop": Op(Role.OPERATOR, stop, recorded=True, shown=("now",)),

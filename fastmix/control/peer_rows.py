@@ -3,12 +3,14 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
+from fastmix.config import MixnodeConfig
 from fastmix.control.link_rows import LinkRow, LinkRows
-from fastmix.control.snapshot import publish_links, wipe_before
+from fastmix.control.snapshot import SnapshotKey, begin_snapshot, publish_links, published_links, wipe_before
 from fastmix.errors import NetworkFailure, ResourceExhausted
 from fastmix.links.exchange import Roots
+from fastmix.network import Network
 from fastmix.seam.memory import Region
 
 ADOPTED_S = 10.0
@@ -22,15 +24,45 @@ def boot_ns() -> int:
 
 
 class PeerRows:
-    """What `peers.linking` puts roots into. `adopted`: generation of the snapshot that the data plane uses."""
+    """The links of a node of a network that forms itself, in place of `StaticLinks`; what `peers.linking` puts roots into."""
 
-    def __init__(self, secret: Region, rows: LinkRows, adopted: Callable[[], int], client_rate: int) -> None:
-        self.rows = rows
-        self._secret, self._adopted, self._client_rate = secret, adopted, client_rate
+    reservations_fail = False
+
+    def __init__(self, config: MixnodeConfig, network: Network, page: Region, secret: Region) -> None:
+        self.rows = LinkRows()
+        self._config, self._network, self._page, self._secret = config, network, page, secret
         self._places: dict[bytes, tuple[str, int]] = {}
         self._routes: dict[int, bytes] = {}
         self._published_at = self._wiped = 0
         self._changed = False
+
+    def begin(self) -> None:
+        """Links come later."""
+
+    def reserve(self) -> None:
+        """Nothing of a root outlives the node."""
+
+    def publish(self, keys: Sequence[SnapshotKey]) -> None:
+        """The first snapshot: keys only."""
+        network = self._network
+        begin_snapshot(
+            self._secret, keys, classes=network.classes, mean_delay_ns=network.mean_delay_ns, pool_slots=self._config.pool_slots
+        )
+
+    def take_over(self) -> None:
+        """Goes on with the rows that a predecessor has published."""
+        self.rows = published_links(self._secret, boot_ns())
+
+    def active(self) -> int:
+        """Peers that packets leave to."""
+        return len(self.live())
+
+    def live(self) -> set[bytes]:
+        """Those peers."""
+        return {row.peer for row in self.rows if row.sends}
+
+    def settle(self) -> None:
+        """The data plane has ended for good."""
 
     def set_network(self, places: Mapping[bytes, tuple[str, int]], routes: Mapping[int, bytes]) -> None:
         """Where the datagrams of nodes go, by identity, and who has which mixnode index."""
@@ -81,12 +113,11 @@ class PeerRows:
             wipe_before(self._secret)
             self._wiped = generation
 
-    def live(self) -> set[bytes]:
-        """Peers that packets leave to."""
-        return {row.peer for row in self.rows if row.sends}
+    def _adopted(self) -> int:
+        return int(self._page["process"]["adopted"][0])
 
     def _add(self, peer: bytes, place: tuple[str, int] | None, roots: Roots) -> LinkRow:
         try:
-            return self.rows.add(peer, place, roots, boot_ns(), rate=0 if place else self._client_rate)
+            return self.rows.add(peer, place, roots, boot_ns(), rate=0 if place else self._config.client_rate)
         except (ResourceExhausted, ValueError) as error:
             raise NetworkFailure(f"no room for the link: {error}") from None

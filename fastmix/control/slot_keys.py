@@ -54,6 +54,8 @@ class SlotKeyDuty:
     identity: NodeIdentity
     published: list[SnapshotKey] = field(default_factory=list)
     until_ns: int = 0
+    told: Descriptor | None = None
+    """The descriptor that is published and true."""
     unwritten: FastmixError | None = None
     """Why the descriptor that is due has not been written."""
     kept_policy: KeyRotationPolicy | None = None
@@ -120,6 +122,7 @@ class SlotKeyDuty:
             chain.close()
             raise
         self.until_ns = 0 if self.interval.is_due else self.interval.until_ns
+        self.told = None if self.interval.is_due else told
         self.has_begun, self._burnt = True, self.clock.partings
         return now_ns
 
@@ -244,7 +247,7 @@ class SlotKeyDuty:
         except OSError as error:
             problem = f"{path}: the descriptor cannot be written: {error.strerror}; make room, or check the directory"
             raise ResourceExhausted(problem) from None
-        self.until_ns, self.unwritten = descriptor.valid_until_ns, None
+        self.until_ns, self.unwritten, self.told = descriptor.valid_until_ns, None, descriptor
 
     def check_begun(self) -> None:
         """`KeyRotationFailed` where chain and pairs could not be had since the start of this control."""

@@ -55,11 +55,11 @@ def pen_of(signer: Signer, folder: Path) -> Pen:
 
 @dataclass
 class Author:
-    """An authority's view of who belongs to the network. `rule`: who signs the next documents; `seen`: whether a node is at work,
-    as this authority sees it now."""
+    """An authority's view of who belongs to the network. `admission`: whom it lets in now; `rule`: who signs the next documents;
+    `seen`: whether a node is at work, as this authority sees it now."""
 
     state: DirectoryState
-    admission: Admission
+    admission: Callable[[], Admission]
     rule: Rule
     pen: Pen
     seen: Callable[[bytes], bool]
@@ -70,7 +70,7 @@ class Author:
         """`NetworkFailure` where that identity may not come in."""
         if identity in self._before:
             return
-        if why := self.admission.refusal(identity, token):
+        if why := self.admission().refusal(identity, token):
             raise NetworkFailure(f"not admitted: {why}")
 
     def publish(self, data: bytes, now_ns: int, token: bytes = b"") -> NodeRecord:
@@ -126,7 +126,7 @@ class Author:
             found = self.state.record(entry.record)
             if found is None:
                 raise NetworkFailure(f"the record of node {entry.identity.hex()[:16]} is not known here yet")
-            if self.admission.policy == "list":
+            if self.admission().policy == "list":
                 self.check(entry.identity, b"")
             members[entry.identity] = Member(*found, entry.up)
         lost = [each for each in self.members(now_ns) if each in self._before and each not in members]

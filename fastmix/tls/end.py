@@ -48,8 +48,8 @@ class End:
         self._connections: set[tuple[Connection, bytes]] = set()
 
     def set_peers(self, certificates: Mapping[bytes, bytes]) -> None:
-        """The current peers: identity -> certificate, DER. Who is none any more is let go; a certificate that is not the identity's
-        is left out."""
+        """The current peers: identity -> certificate, DER. Who is none any more is let go; a certificate of
+        another identity is left out."""
         certificates = {identity: each for identity, each in certificates.items() if self._is_good(identity, each)}
         self._identities = {key_of(certificate): identity for identity, certificate in certificates.items()}
         for certificate in certificates.values():

@@ -34,7 +34,7 @@ def may(one: Actor) -> set[str]:
     return {name for name, op in OPS.items() if one.may(op.least)}
 
 
-LOOKS = {"status", "metrics", "health", "settings", "ready", "keys"}
+LOOKS = {"status", "metrics", "health", "settings", "network", "ready", "keys"}
 KEYS = {"rotate_keys", "set_key_rotation_policy", "confirm_clock"}
 
 

@@ -37,8 +37,8 @@ def duties(tmp_path):
 
     def make(page=None, secret=None):
         for dead in last:
-            if dead.reservations:
-                dead.reservations.close()
+            if dead.links.reservations:
+                dead.links.reservations.close()
         page, secret = page or memory(page_sections()), secret or memory(secret_sections())
         last[:] = [Duties(config, network, page, secret, NodeIdentity(config, network, kept))]
         return last[0]
@@ -157,7 +157,7 @@ def test_lost_counters_while_it_runs(duties, tmp_path, caplog) -> None:
     first.tick()
     path, *_ = counter_files(tmp_path)
     path.unlink()
-    first.looked_at = 0.0
+    first.links.looked_at = 0.0
     first.tick()
     assert path.exists()
     assert f"{path} was removed or replaced: written anew" in caplog.text

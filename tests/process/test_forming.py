@@ -1,0 +1,33 @@
+"""Three real nodes form a network from one bootstrap text."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forming import FormingNode, until
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[list[FormingNode]]:
+    first = FormingNode(tmp_path / "n0", "n0")
+    nodes = [first, *(FormingNode(tmp_path / f"n{i}", f"n{i}", [first.text]) for i in (1, 2))]
+    yield nodes
+    for node in nodes:
+        if node.process is not None:
+            node.stop(signal.SIGKILL)
+
+
+def test_three_nodes_find_each_other(nodes: list[FormingNode]) -> None:
+    for node in nodes:
+        node.start()
+
+    def told() -> str:
+        return "\n".join(f"{node.name}\n{node.log}\n{node.network()}" for node in nodes)
+
+    until(lambda: all(node.linked() == 2 for node in nodes), told)
+    found = [node.network() for node in nodes]
+    assert len({each["hash"] for each in found}) == 1
+    assert sorted(each["layer"] for each in found[0]["nodes"]) == [1, 2, 3]
+    assert {each["identity"] for each in found[0]["nodes"]} == {node.identity.hex() for node in nodes}
+    assert [node.stop() for node in nodes] == [0, 0, 0]
