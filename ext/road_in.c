@@ -183,13 +183,6 @@ static uint8_t deliver(struct fm_road *r, uint32_t slot) {
     return FM_OK;
 }
 
-/* A place among its class's packets, for all workers together. */
-static uint8_t enter(struct fm_plane *p, uint8_t class_, uint64_t limit) {
-    if (__atomic_fetch_add(&p->pooled[class_], 1, __ATOMIC_RELAXED) < limit) return FM_OK;
-    __atomic_fetch_sub(&p->pooled[class_], 1, __ATOMIC_RELAXED);
-    return FM_DROP_POOL_FULL;
-}
-
 /* Where a forwarded packet goes: its link and class, or a drop. */
 static uint8_t route(struct fm_road *r, uint32_t slot) {
     struct fm_arena *a = &r->plane->arena;
@@ -199,7 +192,7 @@ static uint8_t route(struct fm_road *r, uint32_t slot) {
     a->link[slot] = to_peer ? fm_lookup_peer(r->view, a->columns.peer_id + 32 * (size_t)slot) : s->routes[next];
     a->class_[slot] = to_peer ? 0 : (uint8_t)(next % s->classes);
     if (a->link[slot] == FM_NO_LINK) return FM_DROP_NO_LINK;
-    return enter(r->plane, a->class_[slot], s->pool_limit[a->class_[slot]]);
+    return fm_pool_enter(r->plane, a->class_[slot], s->pool_limit[a->class_[slot]]);
 }
 
 static void pool(struct fm_road *r, uint32_t slot, int64_t now_ns) {
@@ -218,6 +211,7 @@ static void settle(struct fm_road *r, uint32_t slot, int64_t now_ns) {
     if (verdict == FM_OK && forward) verdict = route(r, slot);
     else if (verdict == FM_OK && action <= FM_ACTION_DELIVER_REPLY) verdict = deliver(r, slot);
     else if (verdict == FM_OK) fm_count_add(r, FM_COUNT_ABSORBED_COVER, 1);
+    if (verdict == FM_OK && action == FM_ACTION_COVER_ID) fm_loop_returned(r, slot);
     if (verdict == FM_OK && forward) {
         pool(r, slot, now_ns);
         return;

@@ -56,6 +56,12 @@ void fm_slots_give(struct fm_plane *p, const uint32_t *slots, uint32_t n) {
     fm_unlock(&p->free.lock);
 }
 
+uint8_t fm_pool_enter(struct fm_plane *p, uint8_t class_, uint64_t limit) {
+    if (__atomic_fetch_add(&p->pooled[class_], 1, __ATOMIC_RELAXED) < limit) return FM_OK;
+    __atomic_fetch_sub(&p->pooled[class_], 1, __ATOMIC_RELAXED);
+    return FM_DROP_POOL_FULL;
+}
+
 void fm_inbox_push(struct fm_inbox *b, uint32_t slot) { b->slots[b->pushed++ & b->mask] = slot; }
 
 static void ring(struct fm_plane *p) {

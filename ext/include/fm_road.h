@@ -15,7 +15,8 @@
 
 enum fm_fail {
     FM_FAIL_NONE, FM_FAIL_RECEIVED, FM_FAIL_OPENED, FM_FAIL_POOLED, FM_FAIL_LEAVING, FM_FAIL_SEALED, FM_FAIL_SENT,
-    FM_FAIL_COMMITTED, FM_FAIL_RESETTING, FM_FAIL_RESET, FM_FAIL_SETTLING
+    FM_FAIL_COMMITTED, FM_FAIL_RESETTING, FM_FAIL_RESET, FM_FAIL_SETTLING, FM_FAIL_ORIGINATED,
+    FM_FAIL_TAKEN
 };
 enum fm_state { FM_FREE, FM_RECEIVING, FM_POOLED, FM_LEAVING };
 
@@ -81,6 +82,7 @@ struct fm_plane {
     int64_t boot_ahead_ns; /* CLOCK_BOOTTIME less the clock that batches are given */
     struct fm_counters *counters;
     const volatile struct fm_command *command;
+    struct fm_cover *cover;          /* shared */
     uint64_t *sink_head;             /* shared */
     const volatile uint64_t *sink_tail;
     uint8_t *sink_rows;
@@ -155,6 +157,8 @@ int fm_road_receive(struct fm_road *r, int64_t now_ns);
 void fm_road_run(struct fm_road *r, int64_t until_ns);
 /* Seals and sends n pooled slots, those of one link side by side; each run of one link is one batch (one step). */
 void fm_road_leave(struct fm_road *r, const uint32_t *slots, uint32_t n);
+/* The mixer takes what control has made, as far as there is room. Returns how many joined the pool. */
+uint32_t fm_road_originate(struct fm_road *r, int64_t now_ns);
 /* Ends n pooled slots with a drop. */
 void fm_road_drop(struct fm_road *r, const uint32_t *slots, uint32_t n, uint8_t verdict);
 /* Publishes the counters. */
@@ -178,6 +182,10 @@ void fm_unlock(uint32_t *lock);
 /* Takes up to n free slots as far as the pool may grow; gives some back. */
 uint32_t fm_slots_take(struct fm_plane *p, uint32_t *slots, uint32_t n);
 void fm_slots_give(struct fm_plane *p, const uint32_t *slots, uint32_t n);
+/* A place among the pooled packets of a class, for all threads together; or FM_DROP_POOL_FULL. */
+uint8_t fm_pool_enter(struct fm_plane *p, uint8_t class_, uint64_t limit);
+/* A loop that may be this node's has come back: its id to control, where it has the mark of those that control waits for. */
+void fm_loop_returned(struct fm_road *r, uint32_t slot);
 /* How many could be taken now. */
 uint32_t fm_slots_room(const struct fm_plane *p);
 void fm_inbox_push(struct fm_inbox *b, uint32_t slot);

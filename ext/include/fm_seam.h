@@ -10,7 +10,7 @@
 #include "fm_verdict.h"
 
 enum { FM_LINKS_MAX = 1024, FM_KEYS_MAX = 3, FM_CLASSES_MAX = 4, FM_COUNTERS_MAX = 64, FM_WORKERS_MAX = 16,
-       FM_NO_LINK = 0xffff };
+       FM_NO_LINK = 0xffff, FM_ORIGIN_ROWS = 128, FM_RETURNED_MAX = 1024 };
 #define FM_SLOT_FIXED UINT64_MAX
 
 /* Counters, in the order of fastmix/seam/counters.py; drop reasons follow from FM_COUNT_DROPS on, in the order of the
@@ -102,6 +102,27 @@ struct fm_snapshot {
     uint64_t generation; /* 0: nothing yet */
     uint64_t pad[7];
     struct fm_snapshot_copy copy[2];
+};
+
+/* A packet of the node's own on its way from control to the mixer: it joins the pool, and leaves like any other. */
+struct fm_origin {
+    uint16_t next_index; /* mixnode index of its first hop, with its class */
+    uint8_t key_slot;
+    uint8_t pad[5];
+    int64_t due_ns; /* its deadline, by the mixer's clock */
+    uint8_t packet[FM_JUMBO_PACKET_SIZE + 4];
+};
+/* The node's own loops: two rings, each with one who writes and one who reads, and what is said about them. A ring's numbers only
+ * grow; position n is place n modulo the ring's size. */
+struct fm_cover {
+    uint64_t mark;            /* the first eight bytes of the ids of the loops that control waits for; 0: of none */
+    uint64_t offered, taken;  /* packets: written by control, taken by the mixer */
+    uint64_t returned, read;  /* ids: written by whoever unwraps the loop, read by control */
+    uint64_t missing;         /* residents that the floor lacks, as the mixer sees it */
+    uint64_t loops_sent, loops_returned, loops_lost; /* as control counts them, since the node began */
+    uint64_t pad[7];
+    uint8_t ids[FM_RETURNED_MAX][FM_SURB_ID_SIZE];
+    struct fm_origin origins[FM_ORIGIN_ROWS];
 };
 
 /* Words that the road reads. */

@@ -28,6 +28,12 @@ cdef extern from *:
         {"", sizeof(struct fm_snapshot)}};
     static const struct fm_offset counters[] = {AT(fm_counters, life), AT(fm_counters, page), {"", sizeof(struct fm_counters)}};
     static const struct fm_offset command[] = {AT(fm_command, drain), AT(fm_command, wake), {"", sizeof(struct fm_command)}};
+    static const struct fm_offset origin[] = {AT(fm_origin, next_index), AT(fm_origin, key_slot), AT(fm_origin, due_ns),
+        AT(fm_origin, packet), {"", sizeof(struct fm_origin)}};
+    static const struct fm_offset cover[] = {AT(fm_cover, mark), AT(fm_cover, offered), AT(fm_cover, taken),
+        AT(fm_cover, returned), AT(fm_cover, read), AT(fm_cover, missing), AT(fm_cover, loops_sent),
+        AT(fm_cover, loops_returned), AT(fm_cover, loops_lost), AT(fm_cover, ids), AT(fm_cover, origins),
+        {"", sizeof(struct fm_cover)}};
     """
     struct fm_offset:
         const char *field
@@ -39,6 +45,8 @@ cdef extern from *:
     const fm_offset snapshot[1]
     const fm_offset counters[1]
     const fm_offset command[1]
+    const fm_offset origin[1]
+    const fm_offset cover[1]
 
 
 cdef dict _read(const fm_offset *entries):
@@ -55,4 +63,5 @@ def layouts():
     """Offsets of the shared C structures by name and field; the empty field is the size."""
     return {"link_state": _read(link_state), "snapshot_link": _read(snapshot_link), "snapshot_key": _read(snapshot_key),
             "snapshot_copy": _read(snapshot_copy),
-            "snapshot": _read(snapshot), "counters": _read(counters), "command": _read(command)}
+            "snapshot": _read(snapshot), "counters": _read(counters), "command": _read(command), "origin": _read(origin),
+            "cover": _read(cover)}

@@ -28,6 +28,8 @@ cdef extern from "fm_road.h" nogil:
         pass
     struct fm_command:
         pass
+    struct fm_cover:
+        pass
     struct fm_scratch:
         pass
     struct fm_snapshot_copy:
@@ -79,6 +81,7 @@ cdef extern from "fm_road.h" nogil:
         int64_t boot_ahead_ns
         fm_counters *counters
         const fm_command *command
+        fm_cover *cover
         uint64_t *sink_head
         const uint64_t *sink_tail
         uint8_t *sink_rows
@@ -103,6 +106,7 @@ cdef extern from "fm_road.h" nogil:
     uint32_t fm_plane_inbox(fm_plane *p, uint32_t *slots, uint32_t n)
     int fm_road_receive(fm_road *r, int64_t now_ns)
     void fm_road_run(fm_road *r, int64_t until_ns)
+    uint32_t fm_road_originate(fm_road *r, int64_t now_ns)
     void fm_road_leave(fm_road *r, const uint32_t *slots, uint32_t n)
     void fm_road_drop(fm_road *r, const uint32_t *slots, uint32_t n, uint8_t verdict)
     void fm_road_commit(fm_road *r)
@@ -217,6 +221,7 @@ cdef class Road:
         p.links = <fm_link_state *>_address(page["links"])
         p.counters = <fm_counters *>_address(page["counters"])
         p.command = <const fm_command *>_address(page["command"])
+        p.cover = <fm_cover *>_address(page["cover"])
         p.sink_head = <uint64_t *>_address(page["sink"])
         p.sink_tail = p.sink_head + 1
 
@@ -336,6 +341,10 @@ cdef class Road:
         cdef uint32_t[::1] inbox = self.inbox
         return self.inbox[: fm_plane_inbox(self.plane, &inbox[0], <uint32_t>len(inbox))].copy()
 
+    def originate(self, int64_t now_ns):
+        """The mixer takes the node's own packets that control has made, as far as there is room; how many joined the pool."""
+        return fm_road_originate(self.plane.roads, now_ns)
+
     def leave(self, const uint32_t[::1] slots):
         """Seals and sends pooled slots, those of one link side by side."""
         cdef uint32_t n = <uint32_t>len(slots)
@@ -360,8 +369,8 @@ cdef class Road:
 
     def kill_at(self, place, after):
         """Tests only: the process kills itself when `place` (1 received, 2 opened, 3 pooled, 4 leaving, 5 sealed, 6 sent, 7
-        committed, 8 half of a row's state begun anew, 9 all of them, 10 a waiting packet given to another row) is passed for the
-        `after`-th time, by whichever thread."""
+        committed, 8 half of a row's state begun anew, 9 all of them, 10 a waiting packet given to another row, 11 packets of the
+        node's own counted, 12 taken out of the ring) is passed for the `after`-th time, by whichever thread."""
         self.plane.fail_place, self.plane.fail_after = place, after
 
     @property

@@ -121,10 +121,11 @@ class DataPlane:
 
     def look(self, now_ns: int, boot_ns: int) -> None:
         """What is due now and then, at the same moment by the clock of batches and by CLOCK_BOOTTIME: a new snapshot, and keys
-        whose time is over, which need nobody to say so."""
+        whose time is over, which need nobody to say so; and how many residents the floor lacks, which control makes up for."""
         self.road.follow_boot_time(boot_ns - now_ns)
         self.adopt()
         self.keys.end_due(boot_ns)
+        self.page["cover"]["missing"] = self.pool.missing(now_ns)
 
     def start(self) -> list[int]:
         """Lets the workers receive, where there are several; their thread ids. `OSError` where threads cannot be had."""
@@ -143,8 +144,9 @@ class DataPlane:
         return len(slots)
 
     def mix(self, now_ns: int) -> int:
-        """The mixer: takes in what was pooled, lets go what is due. Returns how many left."""
+        """The mixer: takes in what was pooled and what control has made, lets go what is due. Returns how many left."""
         self._follow_mixing()
+        self.road.originate(now_ns)
         self._take_in()
         left = self._let_go(now_ns)
         if now_ns >= self._drain_end_ns:

@@ -21,6 +21,8 @@ from fastmix.mixing.strategy import MixingStrategy, PoolView
 
 type_slots = npt.NDArray[np.uint32]
 INGRESS_LINKS = 1 << 16
+HELD_NS = 20_000_000
+"""A packet that leaves so long after its deadline, or later, was held back by the floor."""
 _COLUMNS = {"arrival_ns": np.int64, "deadline_ns": np.int64, "class_": np.uint8, "ingress": np.uint16}
 
 
@@ -78,13 +80,21 @@ class Pool:
 
     @property
     def counted(self) -> int:
-        """How many packets count for the floor, each ingress link up to its share."""
+        """How many packets count for the floor: of each ingress link up to its share, and all of the node's own."""
         return int(self._tally[COUNTED])
 
     @property
     def spare(self) -> int:
         """How many could leave now without going below the floor."""
         return max(len(self) - self._limits.floor, 0) if self.counted >= self._limits.floor else 0
+
+    def missing(self, now_ns: int) -> int:
+        """How many residents the floor lacks: to be met at all, and for those to leave whose packets it holds back; 0 in a
+        drain."""
+        floor = 0 if self.draining else self._limits.floor
+        return int(deadlines.missing_residents(
+            self._deadline, self._ingress, len(self), now_ns, HELD_NS, floor, self._link_cap, self._stays, self._tally
+        ))  # fmt: skip
 
     @property
     def draining(self) -> bool:
@@ -192,7 +202,7 @@ class Pool:
         self._came, self._overdue, self._selected, self._leaving = (np.zeros(capacity, dtype=np.uint32) for _ in range(4))
         self._found = np.zeros(3, dtype=np.int64)
         self._tally = np.zeros(4, dtype=np.int64)
-        self._per_link = np.zeros(INGRESS_LINKS, dtype=np.int64)
+        self._per_link, self._stays = (np.zeros(INGRESS_LINKS, dtype=np.int64) for _ in range(2))
         self._nobody = _read_only(np.empty(0, dtype=np.uint32))
         self._bound_ns = NEVER
         self._view = self._due_ns = None

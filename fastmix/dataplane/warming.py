@@ -22,6 +22,7 @@ def warm() -> None:
     pool.release(0)
     pool.configure(ThresholdMix(1), limits)
     pool.add(np.zeros(1, dtype=np.uint32))
+    pool.missing(0)
     pool.release(limits.tick_ns)
     pool.drain(0)
     pool.add(np.arange(2, dtype=np.uint32))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.kernels.jit import njit
+from fastmix.packet.slots import OWN
 
 NEVER = (1 << 63) - 1
 """A time that does not come."""
@@ -54,7 +55,7 @@ def admit(
         origin = deadline[n] if from_deadline[c] else arrival[n]
         earliest = min(earliest, origin + max_latency[c])
         per_link[ingress[n]] += 1
-        if per_link[ingress[n]] <= link_cap:
+        if per_link[ingress[n]] <= link_cap or ingress[n] == OWN:
             tally[COUNTED] += 1
         n += 1
     tally[RESIDENTS] = n
@@ -63,14 +64,44 @@ def admit(
 
 @njit(cache=True)
 def recount(ingress: type_u16, n: int, per_link: type_i64, link_cap: int, tally: type_i64) -> None:
-    """Counts anew, under another `link_cap`, how many residents count for the floor."""
+    """Counts anew, under another `link_cap`, how many residents count for the floor. The node's own all do: nobody else can
+    make them."""
     per_link[:] = 0
     counted = 0
     for i in range(n):
         per_link[ingress[i]] += 1
-        if per_link[ingress[i]] <= link_cap:
+        if per_link[ingress[i]] <= link_cap or ingress[i] == OWN:
             counted += 1
     tally[COUNTED] = counted
+
+
+@njit(cache=True)
+def missing_residents(
+    deadline: type_i64,
+    ingress: type_u16,
+    n: int,
+    now_ns: int,
+    held_ns: int,
+    floor: int,
+    link_cap: int,
+    stays: type_i64,
+    tally: type_i64,
+) -> int:
+    """How many residents more the floor needs: so that it is met, and where somebody's packet is due since `held_ns` or longer,
+    so that all that are due may leave at once and it is met behind them. `stays` i64[links]: zeros, and left so.
+    """
+    waits = False
+    counted = 0
+    for i in range(n):
+        if deadline[i] <= now_ns:
+            waits = waits or (ingress[i] != OWN and now_ns - deadline[i] >= held_ns)
+            continue
+        stays[ingress[i]] += 1
+        if stays[ingress[i]] <= link_cap or ingress[i] == OWN:
+            counted += 1
+    for i in range(n):
+        stays[ingress[i]] = 0
+    return max(floor - (counted if waits else tally[COUNTED]), 0)
 
 
 @njit(cache=True)
@@ -164,8 +195,9 @@ def depart(
     allow.
 
     One that was selected leaves only if `floor` counted packets stay behind; otherwise it stays, unselected. One that is
-    overdue leaves in any case and is counted if the floor forbade it. Where a class's batch (`batch_left` i64[classes]) is full
-    the mark stays, and tally[PENDING] says so. Appends positions to `leaving` and returns how many it holds.
+    overdue leaves in any case and is counted if the floor forbade it, unless it is the node's own, which is nobody's message.
+    Where a class's batch (`batch_left` i64[classes]) is full the mark stays, and tally[PENDING] says so. Appends positions to
+    `leaving` and returns how many it holds.
     """
     for i in range(begin, end):
         position = candidates[i]
@@ -173,12 +205,13 @@ def depart(
         if batch_left[c] == 0:
             tally[PENDING] = 1
             continue
-        counts = 1 if per_link[ingress[position]] <= link_cap else 0
+        own = ingress[position] == OWN
+        counts = 1 if own or per_link[ingress[position]] <= link_cap else 0
         if tally[COUNTED] - counts < floor:
             if mark[position] == SELECTED:
                 mark[position] = STAYS
                 continue
-            tally[BELOW_FLOOR] += 1
+            tally[BELOW_FLOOR] += 0 if own else 1
         batch_left[c] -= 1
         per_link[ingress[position]] -= 1
         tally[COUNTED] -= counts

@@ -21,6 +21,9 @@ class SlotState(IntEnum):
 NO_LINK = 0xFFFF
 """Value of the `link` column when no link leads to the next hop."""
 
+OWN = NO_LINK
+"""Value of the `ingress` column of packets that the node has made itself."""
+
 SLOT_COLUMNS: dict[str, tuple[npt.DTypeLike, int, str]] = {
     "state": (np.uint8, 1, "SlotState"),
     "verdict": (np.uint8, 1, "Verdict of the last stage"),
@@ -29,7 +32,7 @@ SLOT_COLUMNS: dict[str, tuple[npt.DTypeLike, int, str]] = {
     "action": (np.uint16, 1, "first routing action, code of the format"),
     "next_index": (np.uint16, 1, "mixnode index of the next hop; 0 where the action is none of forward"),
     "link": (np.uint16, 1, "link over which the packet leaves; NO_LINK where none"),
-    "ingress": (np.uint16, 1, "link over which it came"),
+    "ingress": (np.uint16, 1, "link over which it came; OWN where the node has made it"),
     "arrival_ns": (np.int64, 1, "clock when it entered the pool, ns"),
     "deadline_ns": (np.int64, 1, "arrival + delay of the packet x mean delay, ns"),
     "delay": (np.float64, 1, "delay named by the packet, mean 1, at most 10"),

@@ -5,6 +5,7 @@ import numpy as np
 
 from fastmix.packet.geometry import WINDOW_SIZE
 from fastmix.seam.counters import COUNTER_PAGES
+from fastmix.seam.originate import COVER, ORIGIN
 
 LINKS_MAX = 1024
 KEYS_MAX = 3
@@ -91,5 +92,7 @@ SHARED = {
     "snapshot": SNAPSHOT,
     "counters": COUNTER_PAGES,
     "command": COMMAND,
+    "origin": ORIGIN,
+    "cover": COVER,
 }
 """Structures whose sizes and field offsets are compared with C."""

@@ -15,6 +15,7 @@ from fastmix.packet.geometry import Geometry
 from fastmix.packet.slots import SLOT_COLUMNS
 from fastmix.seam.counters import COUNTER_PAGES
 from fastmix.seam.layout import COMMAND, LINK_STATE, LINKS_MAX, SNAPSHOT
+from fastmix.seam.originate import COVER
 
 MIXING_BLOB_SIZE = 65536
 MIXING_ERROR_SIZE = 1024
@@ -74,12 +75,14 @@ Sections = list[tuple[str, np.dtype[Any], int]]
 
 
 def page_sections() -> Sections:
-    """Everything small that both planes see: counters, commands, link states and whose they are, the words of the sink."""
+    """Everything small that both planes see: counters, commands, link states and whose they are, the words of the sink,
+    the node's own packets on their way between control and mixer."""
     return [
         ("counters", COUNTER_PAGES, 1),
         ("command", COMMAND, 1),
         ("process", PROCESS_WORDS, 1),
         ("sink", SINK_WORDS, 1),
+        ("cover", COVER, 1),
         ("mixing", MIXING, 1),
         ("links", LINK_STATE, LINKS_MAX),
         ("root_ids", ROOT_ID, LINKS_MAX),
