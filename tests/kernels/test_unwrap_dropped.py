@@ -59,23 +59,32 @@ def verdicts(packets: np.ndarray, name: str = "portable") -> list[int]:
     return _unwrap.unwrap_batch(packets, SECRET, REPLAY_KEY, isa=name)["verdict"].tolist()
 
 
+WHOLE_ALONE = pytest.param(WAN, 256, 256, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize("name", isa.supported())
-@pytest.mark.parametrize(("geometry", "n"), [(WAN, 64), (WAN, 256), (JUMBO, 9)], ids=["wan", "wan-whole", "jumbo"])
-def test_one_bad_packet_at_each_position(geometry, n, name):
+@pytest.mark.parametrize(
+    ("geometry", "n", "apart"),
+    [(WAN, 64, 64), (WAN, 256, 32), WHOLE_ALONE, (JUMBO, 9, 9)],
+    ids=["wan", "wan-whole", "wan-whole-alone", "jumbo"],
+)
+def test_bad_packets_at_each_position(geometry, n, apart, name):
+    """Bad ones so far `apart`: one in a batch where that is n. Around them nothing changes."""
     packets = mixed_packets(geometry, SECRET, n)
     good = _unwrap.unwrap_batch(packets, SECRET, REPLAY_KEY, isa=name)
     assert not good["verdict"].any()
     kinds = list(bad_rows(geometry).values())
-    for position in range(n):
-        few = kinds[position % 5 :: 5] if n <= 64 else kinds[position % len(kinds) :][:1]
-        for bad, verdict in kinds if position in (0, n // 2, n - 1) else few:
-            given = packets.copy()
-            given[position] = bad
+    for first in range(apart):
+        positions = list(range(first, n, apart))
+        few = range(0, len(kinds), 5) if n <= 64 else [0]
+        for turn in range(len(kinds)) if {0, n // 2, n - 1} & set(positions) else few:
+            given, bad = packets.copy(), [kinds[(position + turn) % len(kinds)] for position in positions]
+            given[positions] = [packet for packet, _ in bad]
             got = _unwrap.unwrap_batch(given, SECRET, REPLAY_KEY, isa=name)
-            assert got["verdict"][position] == verdict
+            assert got["verdict"][positions].tolist() == [verdict for _, verdict in bad]
             for column, values in got.items():
-                assert np.array_equal(np.delete(values, position, 0), np.delete(good[column], position, 0)), column
-                assert column == "verdict" or not values[position].any(), f"{column} of a dropped row"
+                assert np.array_equal(np.delete(values, positions, 0), np.delete(good[column], positions, 0)), column
+                assert column == "verdict" or not values[positions].any(), f"{column} of a dropped row"
 
 
 @pytest.mark.parametrize("name", isa.supported())

@@ -1,17 +1,17 @@
 """Packets of one layer for one node, whose first action is what a test wants, also what no builder would write.
 
-Made with hashlib and the C primitives, which tests/kernels holds to published vectors; not with the code under test.
+Made with hashlib, the oracle and the C primitives, which tests/kernels holds to published vectors; not with the code under test.
 """
 
 import hashlib
 
 import numpy as np
 import numpy.typing as npt
+import oracle
 from published import random_rows, rows
 
 from fastmix.kernels import _native
 from fastmix.packet.geometry import ACTIONS_SIZE, Action, Geometry
-from fastmix.reference import lioness
 
 Rows = npt.NDArray[np.uint8]
 BASE = (9).to_bytes(32, "little")
@@ -32,7 +32,7 @@ def crafted(secret: bytes, first_action: bytes, payload: bytes, seed: int) -> by
     actions = _native.chacha20(rows(small[16:48]), rows(actions))[0].tobytes()
     mac = hashlib.blake2b(actions, key=small[:16], digest_size=16).digest()
     key = b"".join(derived(b"sphinx-pl-en-key", number, shared) for number in range(3))
-    return kx_public + mac + actions + lioness.encrypt(key, payload)
+    return kx_public + mac + actions + oracle.lioness_encrypt(key, payload)
 
 
 def first_actions(n: int) -> list[bytes]:
