@@ -64,10 +64,11 @@ def test_trains_are_single_datagrams_without_offloads(tmp_path: Path) -> None:
 def test_an_answer_of_the_kernel_is_seen_too_and_fragments_are_no_datagrams(tmp_path: Path) -> None:
     path = tmp_path / "all.pcap"
     with Lan(2) as lan, Capture(lan, path) as capture:
-        with lan.hosts[0].namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"to nobody", (lan.hosts[1].address, 7000))
-            sock.sendto(bytes(2000), (lan.hosts[1].address, 7000))
-            capture.settle()
+        sock = lan.hosts[0].namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.sendto(b"to nobody", (lan.hosts[1].address, 7000))
+        sock.sendto(bytes(2000), (lan.hosts[1].address, 7000))
+        capture.settle()
+        sock.close()
     first, *others = read_capture(path)
     assert isinstance(first, Datagram)
     assert first.payload == b"to nobody"

@@ -1,7 +1,7 @@
 """What passes between the hosts of a `Lan`, in a pcap file: an AF_PACKET socket at the router, which all of it crosses once.
 
-The socket takes what comes in, of IPv4: every packet once, on its way from the host that sent it. Cut or not, it is seen. What the
-socket could not keep is counted, so that nothing is concluded from half of the traffic.
+The socket takes what comes in, of IPv4: every packet once, as its host sends it, even if a cut swallows it. What the socket
+could not keep is counted, so that nothing is concluded from half of the traffic.
 """
 
 import ctypes
@@ -59,8 +59,7 @@ class Capture:
     def __init__(self, lan: Lan, path: Path) -> None:
         self._lan, self._path = lan, path
         self._ended = threading.Event()
-        self._lost = 0
-        self.written = 0
+        self._lost = self._written = self.written = 0
 
     def __enter__(self) -> Self:
         self._socket = self._lan.router.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
@@ -109,7 +108,6 @@ class Capture:
         poll.register(self._socket, select.POLLIN)
         while poll.poll(LOOK_S * 1000) or not self._ended.is_set():
             self._take(file)
-        file.flush()
 
     def _take(self, file: BinaryIO) -> None:
         while True:
@@ -118,11 +116,13 @@ class Capture:
                     PACKET_MAX, socket.CMSG_SPACE(ctypes.sizeof(ctypes.c_long) * 2)
                 )
             except BlockingIOError:
+                file.flush()
+                self.written = self._written
                 return
             if address[2] != socket.PACKET_OUTGOING:
                 seconds, ns = struct.unpack("=qq", ancillary[0][2])
                 file.write(RECORD.pack(seconds & 0xFFFFFFFF, ns, len(packet), len(packet)) + packet)
-                self.written += 1
+                self._written += 1
 
 
 def read_capture(path: Path) -> Iterator[Datagram | Other]:
