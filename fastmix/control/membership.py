@@ -16,6 +16,7 @@ from fastmix.control.directory import Directory
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.own_record import OwnRecord
 from fastmix.control.peer_rows import PeerRows
+from fastmix.control.watching import Watching
 from fastmix.descriptor import Descriptor
 from fastmix.directory.bootstrap import Bootstrap
 from fastmix.directory.document import Entry
@@ -57,6 +58,7 @@ class Membership:
         self.record.certificate = self.end.certificate
         self.pool = Pool(self.end, self._place_of)
         self.linking = Linking(self.me, GEOMETRIES[join.geometry].code, rows, self.pool)
+        self.watching: Watching | None = None
         self.door = Door(self.end.server_context, self.end.welcome, join.max_connections)
         self.directory: Directory | None = None
         self.problem = "the node has not found its network yet"
@@ -67,17 +69,18 @@ class Membership:
     async def run(self) -> None:
         """Until it is cancelled. `FastmixError` where the node cannot be of this network."""
         try:
-            self.directory = directory = self._directory_of(await self._find())
+            state = await self._find()
+            self.watching = watching = Watching(self.me, self.pool, self.stir)
+            self.directory = directory = self._directory_of(state, watching)
             directory.changed()
             self.door.open(*self.places.listens)
             log.info("the control port is %s:%d", *self.door.address)
-            spreading = asyncio.create_task(directory.spread.run())
+            tasks = [asyncio.create_task(work) for work in (directory.spread.run(), watching.run())]
             try:
-                while not spreading.done():
+                while not any(task.done() for task in tasks):
                     await self._look(directory)
             finally:
-                spreading.cancel()
-                await asyncio.gather(spreading, return_exceptions=True)
+                await end_all(tasks)
         finally:
             await self.linking.close()
             await self.door.close()
@@ -126,12 +129,13 @@ class Membership:
         self._entered = await entry.enter_any(self.end, self._bootstraps)
         return entry.begin_state(self._config, self._entered.introduction, now_ns)
 
-    def _directory_of(self, state: DirectoryState) -> Directory:
+    def _directory_of(self, state: DirectoryState, watching: Watching) -> Directory:
         rule, author = state.succession.rule, None
         self.end.speech = Speech(WIRE_VERSION, state.settings.geometry, state.settings.network)
         if self.me in rule.authorities:
+            admission = partial(entry.admission_of, self._config, rule)
             pen = pen_of(self._identity, entry.folder_of(self._config))
-            author = Author(state, partial(entry.admission_of, self._config, rule), rule, pen, lambda _: True)
+            author = Author(state, admission, rule, pen, lambda identity: not watching.is_dead(identity))
         return Directory(self.me, state, author, self.pool, pass_on=self._to_authority, apply=self._apply)
 
     async def _look(self, directory: Directory) -> None:
@@ -207,7 +211,11 @@ class Membership:
         }
         self._rows.set_network({identity: view.place(number) for number, identity in identities.items()}, routes)
         beside = view.neighbours(own.numbers[0]) if own is not None and own.numbers[0] in identities else []
-        self.linking.set_neighbours({identities[number] for number in beside})
+        neighbours = {identities[number] for number in beside}
+        self.linking.set_neighbours(neighbours)
+        if self.watching is not None and self.directory is not None:
+            rules = set(view.document.rule.authorities)
+            self.watching.set_peers(set(view.records) if self.me in rules else (neighbours | rules) & view.records.keys())
         if own is not None and self.directory is not None:
             self.directory.spread.set_way_in(None)
         self.stir()
@@ -220,7 +228,8 @@ class Membership:
         handlers = dict(self.directory.answers.to(visitor))
         if visitor.role == "client" or visitor.is_peer:
             handlers |= self.linking.handlers(visitor, connection)
-        if visitor.is_peer:
+        if visitor.is_peer and self.watching is not None:
+            handlers |= self.watching.handlers(visitor.identity)
             self.pool.adopt(visitor.identity, connection)
         return handlers
 
@@ -228,3 +237,12 @@ class Membership:
         view = self.directory.view if self.directory else None
         record = view.records.get(identity) if view else None
         return record.control.pair if record else None
+
+
+async def end_all(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels them; raises what one of them has ended with."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

@@ -10,6 +10,8 @@
 | propose | authority | a signed document | the same, with one signature more |
 | link | node, client | `LinkOffer` | an `Answer` of `links.exchange`, once frames under its root are taken |
 | link_ready | node, client | the exchange's hash | empty: both ends take frames, and send under the new root |
+| ping | peer | gossip of `control.liveness` | the same of the other end |
+| ping_for | peer | an identity | anything, once that has answered a ping |
 | clock | anyone | | `Clock`: Unix time of the other end |
 """
 
@@ -46,6 +48,8 @@ class Question(StrEnum):
     PROPOSE = "propose"
     LINK = "link"
     LINK_READY = "link_ready"
+    PING = "ping"
+    PING_FOR = "ping_for"
     CLOCK = "clock"
 
 

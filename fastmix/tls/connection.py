@@ -103,11 +103,11 @@ class Connection(asyncio.Protocol):
             await self._stirred.wait()
         return self._greetings.popleft()
 
-    def end(self, why: str) -> None:
-        """Closes it; who waits for answers is told why."""
+    def end(self, why: str, *, at_once: bool = False) -> None:
+        """Closes it; who waits for answers is told why. `at_once`: nothing that was written is waited for."""
         self.why = self.why or why
         if self._transport is not None:
-            self._transport.close()
+            (self._transport.abort if at_once else self._transport.close)()
 
     def look(self, now: float) -> None:
         """Ends a connection that nobody has used for a while. `now`: of the loop."""

@@ -22,7 +22,8 @@ from fastmix.tls.frames import FRAME_MAX, Message
 from fastmix.tls.greeting import Hello, Speech, Visitor, Welcome, check_hello, check_welcome, say_hello
 
 log = logging.getLogger(__name__)
-CONNECT_S = 10.0
+CONNECT_S, JOIN_S = 2.0, 10.0
+"""So long a peer, and a node that is asked to let this one in, may take for handshake and greeting."""
 Handlers = Callable[[Visitor, Connection], Mapping[str, Handler]]
 """What whoever has come in may ask. A `NetworkFailure` refuses the visitor."""
 
@@ -104,7 +105,7 @@ class End:
         """A connection to a node that is known by its PIN only (None: to whoever is there), and that node's record."""
         found: list[NodeRecord] = []
         greet = partial(self._greet, role=role, pin=pin, token=token, proves=True, found=found)
-        connection = await self._dial(place, joiner_context(), greet)
+        connection = await self._dial(place, joiner_context(), greet, JOIN_S)
         return connection, found[0]
 
     async def _greet(
@@ -128,19 +129,20 @@ class End:
         return self._handlers(Visitor(record.identity, "node", not proves), connection)
 
     async def _dial(
-        self, place: tuple[str, int], context: ssl.SSLContext, greet: Callable[[Connection], Awaitable[Mapping[str, Handler]]]
-    ) -> Connection:
+        self, place: tuple[str, int], context: ssl.SSLContext, greet: Callable[[Connection], Awaitable[Mapping[str, Handler]]],
+        timeout_s: float = CONNECT_S,
+    ) -> Connection:  # fmt: skip
         host, port = place
         connection = Connection(greet, FRAME_MAX)
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(timeout_s):
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection, host, port, ssl=context, server_hostname=""
                 )
                 await connection.ready
         except (OSError, ssl.SSLError, TimeoutError) as error:
             connection.end("given up")
-            why = f"no answer in {CONNECT_S:g} s" if isinstance(error, TimeoutError) else str(error)
+            why = f"no answer in {timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
             raise NetworkFailure(f"{host}:{port}: {why}") from None
         except NetworkFailure as failure:
             raise NetworkFailure(f"{host}:{port}: {failure}") from None

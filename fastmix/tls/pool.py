@@ -1,7 +1,7 @@
 """One kept connection to each peer, shared by all that this end has to say to it; made anew, after a while, when it has ended.
 
-Tries that fail wait longer and longer: twice as long each time up to a minute, and drawn at random from the upper half, so that
-many nodes do not come back to one at the same moment.
+Tries that fail wait longer and longer: twice as long each time up to two seconds, so that a node that is back is found soon, and
+drawn at random from the upper half, so that many nodes do not come back to one at the same moment.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fastmix.errors import NetworkFailure
-from fastmix.tls.connection import Connection
+from fastmix.tls.connection import ANSWER_S, Connection
 from fastmix.tls.end import End
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 2.0
 
 
 @dataclass
@@ -60,9 +60,15 @@ class Pool:
                 return kept.connection
             return await self._connect(identity, kept)
 
-    async def ask(self, identity: bytes, name: str, body: bytes) -> bytes:
+    async def ask(self, identity: bytes, name: str, body: bytes, timeout_s: float = ANSWER_S) -> bytes:
         """A peer's answer; `NetworkFailure` as `get` and `Connection.ask`."""
-        return await (await self.get(identity)).ask(name, body)
+        return await (await self.get(identity)).ask(name, body, timeout_s)
+
+    def give_up(self, identity: bytes, why: str) -> None:
+        """Ends the connection to a peer at once; the next one is made anew."""
+        kept = self._kept.get(identity)
+        if kept is not None and kept.connection is not None:
+            kept.connection.end(why, at_once=True)
 
     def adopt(self, identity: bytes, connection: Connection) -> None:
         """A connection that the peer has made serves as well, where there is none."""
