@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((ranks[first] for first in LONG_FIRST if name.startswith(first)), len(ranks))
 
     items.sort(key=rank)
+
+
+def fsync_at_once(fd: int) -> None:
+    """`os.fsync` without the disk."""
+    os.fstat(fd)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_disk_is_waited_for() -> Iterator[None]:
+    """No test cuts the power, and thousands of files that are written durably would wait 10 ms each. So it is in the processes of
+    pytest only, not in those that they start, and not in tests/files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync_at_once)
+        yield
 
 
 @pytest.fixture(scope="session")

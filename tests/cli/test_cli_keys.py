@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from fastmix_command import fastmix
 from real_node import until
+from secrets_of_tests import locked
 
 from fastmix.keys.audit import head_path, log_path
+from fastmix.keys.store import open_store, rewrap_store
+from fastmix.keys.wrapping import Argon2Cost, PassphraseWrapping
 
 PASSPHRASE, OTHER = "correct horse", "battery staple"
 
@@ -47,12 +50,14 @@ def refused(*args: str | Path, cwd: Path, code: int = 78, **more: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with two passphrases, and a store under the first."""
+    """A directory with two passphrases, and a store under the first, where a guess costs next to nothing."""
     directory = tmp_path_factory.mktemp("store")
     for name, text in (("one", PASSPHRASE), ("two", OTHER)):
         (directory / name).write_text(text + "\n")
         (directory / name).chmod(0o600)
     done("init", "store", "--passphrase-file", "one", cwd=directory)
+    with PassphraseWrapping(lambda: locked(PASSPHRASE.encode()), Argon2Cost(8, 1, 1)) as wrapping:
+        rewrap_store(directory / "store", open_store(directory / "store", wrapping), wrapping)
     return directory
 
 
