@@ -3,22 +3,24 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from fastmix.client.address import Address
-from fastmix.client.bind import bind_place
 from fastmix.client.counters import ClientCounters
 from fastmix.client.draw import Draw, Entropy
 from fastmix.client.events import Event, Message, Sent, TimedOut
+from fastmix.client.framing import Framing
 from fastmix.client.inbox import InboxLimits
+from fastmix.client.introduce import Tell, bootstraps_of
+from fastmix.client.joined import Joined, Wishes
 from fastmix.client.packets import Observer
-from fastmix.client.replay_set import ReplayFile, replay_path
 from fastmix.client.session import Session
-from fastmix.client.wire import Wire
+from fastmix.client.standing import Planned, Standing
+from fastmix.directory.bootstrap import Bootstrap
 from fastmix.errors import BatchTimeout, ConfigError, NetworkFailure
 from fastmix.files.secret import read_secret
 from fastmix.network import Network
@@ -66,11 +68,9 @@ class Client:
         time in seconds, by default 60 mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes
         routes, ids and times repeatable: for tests; `route_entropy` the routes alone. `clock`: a steady one, in seconds.
         """
-        network = network if isinstance(network, Network) else Network.load(network)
-        self._peer_id = _peer_id(peer_id)
-        self._session = Session(
-            network,
-            self._peer_id,
+        session = Session(
+            network if isinstance(network, Network) else Network.load(network),
+            _peer_id(peer_id),
             secret if isinstance(secret, bytes) else read_secret(secret),
             send_rate=send_rate,
             retransmit_after=retransmit_after,
@@ -78,8 +78,41 @@ class Client:
             draw=Draw(entropy, route_entropy),
             observer=observer,
         )
-        self._replay_path = replay_path(network, self._peer_id)
-        self._bind, self._clock = bind_place(network, self._peer_id, bind), clock
+        self._stand_on(Planned(session, bind), clock)
+
+    @classmethod
+    def join(
+        cls,
+        bootstrap: str | Bootstrap | Sequence[str | Bootstrap],
+        *,
+        state: str | Path | None = None,
+        bind: tuple[str, int] | None = None,
+        send_rate: float = SEND_RATE,
+        retransmit_after: float | None = None,
+        limits: InboxLimits | None = None,
+        observer: Observer | None = None,
+        trust_first: bool = False,
+        patience: float | None = None,
+        tell: Tell | None = None,
+    ) -> Self:
+        """A client of a network that forms itself: `async with Client.join("HOST:PORT#PIN") as client`.
+
+        `start` joins: it asks the bootstrap nodes until one introduces the network (for ever, or `patience` seconds; then
+        `NetworkFailure` says why), follows the directory, chooses an exit and exchanges links. From then on it goes around nodes
+        that are down; where its exit is, it takes another one, and so another `address`. `state`: a directory for
+        identity, Sphinx key of a day and exit; None: in memory, so the next start is somebody else. `tell` is told in
+        words what it waits for, and of a new address. `trust_first`: a bootstrap may have no PIN. The others as of `Client`.
+        `ConfigError` for texts that are none.
+        """
+        bootstraps = bootstraps_of(bootstrap, trust_first=trust_first)
+        wishes = Wishes(send_rate, retransmit_after, limits, Draw(), observer, bind)
+        client = cls.__new__(cls)
+        client._stand_on(Joined(bootstraps, None if state is None else Path(state), wishes, tell, patience), time.monotonic)
+        return client
+
+    def _stand_on(self, standing: Standing, clock: Callable[[], float]) -> None:
+        self._standing, self._clock = standing, clock
+        self._why = ""
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
         self._received: deque[Message] = deque()
@@ -88,8 +121,12 @@ class Client:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def _session(self) -> Session:
+        return self._standing.session
+
+    @property
     def address(self) -> Address:
-        """What others need to know to send here."""
+        """What others need to know to send here. Of a client that joins: `NetworkFailure` before `start`; it may change."""
         return self._session.address
 
     @property
@@ -109,21 +146,20 @@ class Client:
     async def start(self) -> None:
         """Opens the socket and begins to send. `NetworkFailure` where it cannot be bound, `ConfigError` for wrong secrets.
 
-        Tags of accepted requests are kept beside the secret of the link to the exit, in a file as long-lived as the client's key.
+        Tags of accepted requests are kept beside the secret of the link to the exit, in a file as long-lived as the client's key;
+        of a client that joins, in its `state`.
         """
         if self._task is not None:
             raise NetworkFailure("the client runs already")
-        replay_set = ReplayFile(self._replay_path, self.address.sphinx_public)
-        wire: Wire | None = None
+        wire: Framing | None = None
         try:
-            wire = Wire(self._session.network, self._peer_id, self.counters, self._session.keys)
-            self._endpoint = open_endpoint(*self._bind)
+            wire, place = await self._standing.open()
+            self._endpoint = open_endpoint(*place)
         except BaseException:
-            replay_set.close()
             if wire is not None:
                 wire.close()
+            self._standing.close()
             raise
-        self._session.replay_set = replay_set
         self._task = asyncio.create_task(self._run(wire, self._endpoint))
         self._task.add_done_callback(partial(self._ended, wire, self._endpoint))
 
@@ -226,11 +262,14 @@ class Client:
         finally:
             del self._sending[message_id]
 
-    async def _run(self, wire: Wire, endpoint: UdpEndpoint) -> None:
+    async def _run(self, wire: Framing, endpoint: UdpEndpoint) -> None:
         """Ticks until it is cancelled."""
         io = endpoint.io()
+        upkeep = asyncio.create_task(self._standing.run())
         try:
             while True:
+                if upkeep.done():
+                    upkeep.result()
                 for _ in range(DRAIN_READS):
                     packets = wire.receive(io)
                     if packets is None:
@@ -242,13 +281,16 @@ class Client:
                     self._happened(event)
                 await asyncio.sleep(TICK)
         except Exception as error:
+            self._why = f": {error}"
             self._fail(error)
             raise
+        finally:
+            upkeep.cancel()
 
-    def _ended(self, wire: Wire, endpoint: UdpEndpoint, _: "asyncio.Task[None]") -> None:
+    def _ended(self, wire: Framing, endpoint: UdpEndpoint, _: "asyncio.Task[None]") -> None:
         """Frees everything; also where the task was cancelled before its first step."""
         wire.close()
-        self._session.replay_set.close()
+        self._standing.close()
         endpoint.close()
         self._endpoint = None
         self._fail(NetworkFailure("the client was stopped"))
@@ -298,6 +340,8 @@ class Client:
 
     def _check_running(self) -> None:
         if self._task is None or self._task.done():
+            if self._why:
+                raise NetworkFailure(f"the client has ended{self._why}")
             raise NetworkFailure("the client is not running: use `async with Client(...)` or `await client.start()`")
 
     def _open_endpoint(self) -> UdpEndpoint:

@@ -11,6 +11,7 @@ from fastmix import sphinx
 from fastmix.client.address import Address
 from fastmix.client.draw import Draw
 from fastmix.client.fragments import SLOT_SIZE
+from fastmix.client.loops import LoopWatch
 from fastmix.client.outbox import Order
 from fastmix.client.routes import HOPS, Drawn, Routes
 from fastmix.client.surbs import Surb, SurbBook, Use
@@ -35,11 +36,17 @@ class Builder:
     """Builds the packets of one client, which is `me`."""
 
     def __init__(
-        self, network: Network, me: Address, routes: Routes, book: SurbBook, draw: Draw, observer: Observer | None = None
-    ) -> None:
+        self, network: Network, me: Address, routes: Routes, book: SurbBook, draw: Draw, observer: Observer | None = None,
+        watch: LoopWatch | None = None,
+    ) -> None:  # fmt: skip
+        """`watch` is told of the loops that leave."""
         self._network, self._me, self._routes, self._book, self._draw = network, me, routes, book, draw
-        self._observer = observer
+        self._observer, self._watch = observer, watch
         self._geometry = network.geometry
+
+    def adopt(self, network: Network, me: Address) -> None:
+        """The network has changed, or this client's address."""
+        self._network, self._me = network, me
 
     def surbs(self, uses: list[tuple[Use, bytes]], now: float, class_: int = 0) -> list[bytes]:
         """SURB records of 226 bytes, one for each (use, message id), remembered in the book."""
@@ -74,7 +81,7 @@ class Builder:
         if replies:
             parts.append(self._replies(replies))
         if n_covers:
-            parts.append(self._covers(n_covers))
+            parts.append(self._covers(n_covers, now))
         if n_exit_covers:
             parts.append(self._exit_covers(n_exit_covers))
         if not parts:
@@ -127,14 +134,20 @@ class Builder:
         first, packets = sphinx.build_replies(self._data(orders), surbs, geometry=self._geometry)
         return self._departures(first, packets, records[:, 0])
 
-    def _covers(self, n: int) -> Departures:
-        """Loops: three mix nodes and back to this client."""
+    def _covers(self, n: int, now: float) -> Departures:
+        """Loops: three mix nodes and back to this client, which knows those that it watches by their ids."""
         slots = self._routes.keys.slots(self._draw, n)
         route: Drawn = self._routes.draw([self._me] * n, self._draw.below(self._network.classes, n).tolist(), self._draw, slots)
         kx_publics = self._kx_publics(n, HOPS)
+        ids = None
+        if self._watch is not None:
+            ids = np.frombuffer(self._draw.octets(SURB_ID_SIZE * n), np.uint8).reshape(n, SURB_ID_SIZE)
+            for loop_id, hops in zip(ids, route.nodes.tolist(), strict=True):
+                self._watch.left(loop_id.tobytes(), tuple(hops), now)
         packets = sphinx.build_covers(
             route.publics,
             route.targets,
+            ids=ids,
             peer_ids=route.peer_ids,
             geometry=self._geometry,
             entropy=self._draw.seed(),

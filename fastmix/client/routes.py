@@ -18,8 +18,9 @@ HOPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Routes of n packets: first hop's node numbers and indices, keys of the hops, targets, peer ids of the last hop."""
+    """Routes of n packets: node numbers i64[n, 3], indices of first hops, keys of the hops, targets, peer ids of the last hop."""
 
+    nodes: npt.NDArray[np.int64]
     first: npt.NDArray[np.uint16]
     publics: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.uint16]
@@ -31,15 +32,19 @@ class Routes:
 
     def __init__(self, network: Network, peer_id: bytes, keys: NodeKeys | None = None) -> None:
         """`ConfigError` where the client has no link to layer 1 or none to its exit."""
-        self._network, self._peer_id, self.keys = network, peer_id, keys or FixedKeys(network)
-        self.exit = network.client(peer_id).exit
-        neighbours = network.neighbours(peer_id)
-        if self.exit not in neighbours:
+        self._peer_id, self.keys = peer_id, keys or FixedKeys(network)
+        self.adopt(network)
+        if self.exit not in network.neighbours(peer_id):
             raise ConfigError(
                 f"{network.path}: client {peer_id.hex()[:8]}… has no link to its exit, node {self.exit}: add a [[link]]"
             )
-        self._ways: dict[int, npt.NDArray[np.int64]] = {}
         self._check_exit(self.exit)
+
+    def adopt(self, network: Network) -> None:
+        """The network has changed, or this client's exit has: `network.client` tells it."""
+        self._network = network
+        self.exit = network.client(self._peer_id).exit
+        self._known: dict[int, npt.NDArray[np.int64]] = {}
         self._first = {
             network.classes * node.number + class_ for node in network.in_layer(1) for class_ in range(network.classes)
         }
@@ -63,28 +68,33 @@ class Routes:
         return not self.why_closed(address.exit_index // self._network.classes)
 
     def why_closed(self, exit_: int) -> str:
-        """Which node's keys are missing for any route that ends there; empty where one can be used."""
-        lacking = self.keys.lacking
+        """Which node is missing for any route that ends there; empty where one can be used."""
+        lacking, ways = self.keys.lacking, self._ways(exit_)
+        if not len(ways):
+            return f"no route leads to node {exit_}: it is no exit of the network now; ask for the recipient's new address"
         if not lacking or (exit_ not in lacking and len(self._open_ways(exit_))):
             return ""
-        on_ways = [exit_, *self._ways[exit_].ravel().tolist()]
-        first = next(number for number in on_ways if number in lacking)
+        first = next(number for number in [exit_, *ways.ravel().tolist()] if number in lacking)
         return f"no route to node {exit_} can be used: {lacking[first]}"
 
     def _open_ways(self, exit_: int) -> npt.NDArray[np.int64]:
-        """Ways (first, second node) to an exit, of nodes that have keys."""
-        ways = self._ways[exit_]
+        """Ways (first, second node) to an exit, of nodes that can be used."""
+        ways = self._ways(exit_)
         return ways[~np.isin(ways, list(self.keys.lacking)).any(axis=1)] if self.keys.lacking else ways
 
-    def _check_exit(self, exit_: int) -> None:
-        if exit_ not in self._ways:
+    def _ways(self, exit_: int) -> npt.NDArray[np.int64]:
+        """All ways (first, second node) to an exit; i64[n, 2]."""
+        if exit_ not in self._known:
             ways = [way[:2] for way in self._network.routes(self._peer_id, exit_)]
-            if not ways:
-                name = f"client {self._peer_id.hex()[:8]}…"
-                raise ConfigError(
-                    f"{self._network.path}: no route from {name} to node {exit_}: it needs links through layers 1, 2 and 3"
-                )
-            self._ways[exit_] = np.array(ways, np.int64)
+            self._known[exit_] = np.array(ways, np.int64).reshape(len(ways), 2)
+        return self._known[exit_]
+
+    def _check_exit(self, exit_: int) -> None:
+        if not len(self._ways(exit_)):
+            name = f"client {self._peer_id.hex()[:8]}…"
+            raise ConfigError(
+                f"{self._network.path}: no route from {name} to node {exit_}: it needs links through layers 1, 2 and 3"
+            )
 
     def draw(self, to: list[Address], classes: list[int], draw: Draw, slots: npt.NDArray[np.int64]) -> Drawn:
         """One route to each address, which must be open, uniform over all open ways; `classes` are the packets' priority classes,
@@ -103,4 +113,4 @@ class Routes:
             publics[slots == slot, :3] = self.keys.publics(slot)[nodes[slots == slot]]
         publics[:, 3] = np.frombuffer(b"".join(address.sphinx_public for address in to), np.uint8).reshape(n, 32)
         peer_ids = np.frombuffer(b"".join(address.peer_id for address in to), np.uint8).reshape(n, 32)
-        return Drawn(indices[:, 0], publics, np.ascontiguousarray(indices[:, 1:]), peer_ids)
+        return Drawn(nodes, indices[:, 0], publics, np.ascontiguousarray(indices[:, 1:]), peer_ids)

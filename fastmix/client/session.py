@@ -27,6 +27,7 @@ from fastmix.client.fragments import (
     parse,
 )
 from fastmix.client.inbox import Inbox, InboxLimits
+from fastmix.client.loops import LoopWatch
 from fastmix.client.node_keys import NodeKeys, keys_of
 from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing
 from fastmix.client.packets import Builder, Departures, Observer
@@ -46,6 +47,10 @@ HOUSEKEEPING_EVERY = 0.05
 """Seconds between two looks at what is due."""
 CATCH_UP = 0.25
 """Most seconds of slots that a late tick makes up for."""
+LOOP_EVERY = 8
+"""Slots, of which one at least is a loop where loops are watched."""
+LOOPS_DUE_MAX = 4.0
+"""Most loops that are made up for."""
 UNSENT_MAX = 8192
 """Most messages on their way out at a time."""
 
@@ -66,12 +71,14 @@ class Session:
         observer: Observer | None = None,
         replay_set: ReplaySet | None = None,
         keys: NodeKeys | None = None,
+        watch: LoopWatch | None = None,
     ) -> None:
         """`secret`: X25519, 32 bytes, of the public key that the network file names; `ConfigError` where it is of another.
 
         `send_rate`: slots a second. `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays; a
         third of it is waited before an incomplete message is acknowledged. `replay_set`: by default one in memory.
-        `keys`: of the nodes; by default as the network has them.
+        `keys`: of the nodes; by default as the network has them. `watch`: is told of this client's loops, of which at least one
+        leaves in eight slots then.
         """
         if not send_rate > 0:
             raise ConfigError(f"send_rate is {send_rate}: it must be above 0 packets a second")
@@ -85,7 +92,9 @@ class Session:
         self.address = Address(peer_id, client.sphinx_public, network.index(client.exit))
         _check_pair(network, client.sphinx_public, secret)
         self._book = SurbBook()
-        self._builder = Builder(network, self.address, self._routes, self._book, self._draw, observer)
+        self._builder = Builder(network, self.address, self._routes, self._book, self._draw, observer, watch)
+        self._watch, self._loops_due = watch, 0.0
+        self._before: tuple[bytes, ReplaySet] | None = None
         self._chunk = chunk_size(network.geometry)
         mean_delay = network.mean_delay_ns / 1e9 if retransmit_after is None else retransmit_after / RETRANSMIT_MEANS
         self._outbox = Outbox(mean_delay, retransmit_after)
@@ -96,6 +105,32 @@ class Session:
         self.send_rate = send_rate
         self._last: float | None = None
         self._next_exit_cover = self._next_housekeeping = 0.0
+
+    def adopt(self, network: Network) -> None:
+        """The network has changed, or this client's exit in it, and with it the address. What is under way stays: what goes to an
+        exit that is gone waits until its deadline."""
+        self.network = network
+        self._routes.adopt(network)
+        client = network.client(self.address.peer_id)
+        self.address = Address(client.peer_id, client.sphinx_public, network.index(client.exit))
+        self._builder.adopt(network, self.address)
+
+    def renew(self, network: Network, secret: bytes, replay_set: ReplaySet) -> None:
+        """A new Sphinx key, whose public key that network has. What comes for the one before is still taken, until the next."""
+        _check_pair(network, network.client(self.address.peer_id).sphinx_public, secret)
+        self.take_late(self._secret, self.replay_set)
+        self._secret, self.replay_set = secret, replay_set
+        self.adopt(network)
+
+    def take_late(self, secret: bytes, replay_set: ReplaySet) -> None:
+        """Takes what still comes for the Sphinx key before."""
+        self._before = secret, replay_set
+
+    def forget_key(self) -> None:
+        """The Sphinx key before the last `renew` has ended, and its replay set."""
+        if self._before is not None:
+            self._before[1].close()
+            self._before = None
 
     # Sending
 
@@ -187,11 +222,13 @@ class Session:
         closed = bool(self.problem)
         n = 0 if self._last is None or closed else self._draw.poisson(self.send_rate * min(now - self._last, CATCH_UP))
         self._last = now
-        orders = list(self._outbox.take(n, now, self._routes.is_open))
+        loops = self._loops_of(n)
+        orders = list(self._outbox.take(n - loops, now, self._routes.is_open))
         exit_covers = int(now >= self._next_exit_cover and not closed)
         if exit_covers:
             self._next_exit_cover = now + EXIT_COVER_EVERY
         covers = n - len(orders)
+        self._loops_due = max(0.0, self._loops_due - covers)
         departures = self._builder.build(orders, covers, exit_covers, now)
         self.counters.originated += len(departures.nodes)
         self.counters.covers_sent += covers + exit_covers
@@ -199,9 +236,33 @@ class Session:
         self.counters.acknowledgements_sent += sum(order.fragment.kind == Kind.ACK for order in orders)
         return departures
 
+    def _loops_of(self, n: int) -> int:
+        """How many of n slots a loop takes though messages wait."""
+        if self._watch is None:
+            return 0
+        self._loops_due = min(self._loops_due + n / LOOP_EVERY, LOOPS_DUE_MAX)
+        return min(n, int(self._loops_due))
+
     def arrive(self, now: float, packets: Bytes) -> None:
         """Packets u8[n, P] that came over the links, opened."""
+        if self._before is not None:
+            packets = self._arrive_late(now, packets)
         unwrapped = sphinx.unwrap(packets, self._secret, geometry=self.network.geometry, replay_key=self.replay_set.key)
+        self._arrived(unwrapped, self.replay_set, now)
+
+    def _arrive_late(self, now: float, packets: Bytes) -> Bytes:
+        """Takes what was built for the Sphinx key before; the others."""
+        assert self._before is not None
+        secret, replay_set = self._before
+        unwrapped = sphinx.unwrap(packets, secret, geometry=self.network.geometry, replay_key=replay_set.key)
+        others = unwrapped.verdict != Verdict.OK
+        if not others.all():
+            late = sphinx.unwrap(packets[~others], secret, geometry=self.network.geometry, replay_key=replay_set.key)
+            self._arrived(late, replay_set, now)
+        rest: Bytes = packets[others]
+        return rest
+
+    def _arrived(self, unwrapped: sphinx.Unwrapped, replay_set: ReplaySet, now: float) -> None:
         self.counters.drop_all(unwrapped.verdict)
         ok = unwrapped.verdict == Verdict.OK
         action = np.where(ok, unwrapped.action, 0)
@@ -209,7 +270,10 @@ class Session:
         requests, replies = action == Action.DELIVER_REQUEST, action == Action.DELIVER_REPLY
         self.counters.absorbed_cover += int(covers.sum())
         self.counters.drop(Verdict.DROP_ACTION, int((ok & ~covers & ~requests & ~replies).sum()))
-        self._requests(unwrapped, np.flatnonzero(requests), now)
+        if self._watch is not None:
+            for row in np.flatnonzero(action == Action.COVER_ID):
+                self._watch.back(unwrapped.surb_id[row].tobytes(), now)
+        self._requests(unwrapped, np.flatnonzero(requests), replay_set, now)
         self._replies(unwrapped, np.flatnonzero(replies), now)
         self._sort_out(now)
 
@@ -230,12 +294,12 @@ class Session:
         else:
             self.counters.drop(verdict)
 
-    def _requests(self, unwrapped: sphinx.Unwrapped, rows: npt.NDArray[np.intp], now: float) -> None:
+    def _requests(self, unwrapped: sphinx.Unwrapped, rows: npt.NDArray[np.intp], replay_set: ReplaySet, now: float) -> None:
         """Replays are of requests only: a cover that comes twice does nothing, and a SURB is used up by its first reply."""
         size = self.network.geometry.data_size
         parsed = [(row, fragment) for row in rows if (fragment := parse(unwrapped.packets[row, :size].tobytes())) is not None]
         self.counters.drop(Verdict.DROP_MESSAGE_FORMAT, len(rows) - len(parsed))
-        verdicts = self.replay_set.accept([unwrapped.tag[row].tobytes() for row, _ in parsed])
+        verdicts = replay_set.accept([unwrapped.tag[row].tobytes() for row, _ in parsed])
         for (_, fragment), verdict in zip(parsed, verdicts, strict=True):
             self._count(verdict or self._request(fragment, now))
 
