@@ -73,6 +73,7 @@ class Membership:
             self.watching = watching = Watching(self.me, self.pool, self.stir)
             self.directory = directory = self._directory_of(state, watching)
             directory.changed()
+            self.problem = ""
             self.door.open(*self.places.listens)
             log.info("the control port is %s:%d", *self.door.address)
             tasks = [asyncio.create_task(work) for work in (directory.spread.run(), watching.run())]
@@ -83,6 +84,7 @@ class Membership:
                 await end_all(tasks)
         finally:
             await self.linking.close()
+            self.pool.close()
             await self.door.close()
 
     def set_descriptor(self, descriptor: Descriptor) -> None:
@@ -143,7 +145,7 @@ class Membership:
         try:
             await self._come_in(directory)
             await directory.write()
-            self.problem = "" if directory.own else "no document names this node yet"
+            self.problem = "" if directory.own else self.problem or "no document names this node yet"
         except FastmixError as error:
             if str(error) != self.problem:
                 log.warning("%s", error)

@@ -68,7 +68,7 @@ class Author:
 
     def check(self, identity: bytes, token: bytes) -> None:
         """`NetworkFailure` where that identity may not come in."""
-        if identity in self._before:
+        if identity in self._before or identity in self.rule.authorities:
             return
         if why := self.admission().refusal(identity, token):
             raise NetworkFailure(f"not admitted: {why}")

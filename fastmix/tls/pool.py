@@ -77,6 +77,11 @@ class Pool:
             kept.connection = connection
             kept.back_off.succeeded()
 
+    def close(self) -> None:
+        """Ends all connections."""
+        for identity in list(self._kept):
+            self.give_up(identity, "the node stops")
+
     def connected(self) -> list[Connection]:
         """The connections that there are now."""
         kept = (each.connection for each in self._kept.values())

@@ -1,0 +1,150 @@
+"""Nodes find each other, keep what they know, and refuse who does not belong: over real connections, without data planes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from members import Member, eventually
+
+from fastmix.directory.admission import token_text
+from fastmix.directory.token_file import write_token_hash
+from fastmix.errors import ConfigError
+
+Make = Any
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[Member] = []
+
+    def one(*bootstrap: Member | str, **more: Any) -> Member:
+        texts = tuple(each if isinstance(each, str) else each.text for each in bootstrap)
+        made.append(Member(more.pop("folder", tmp_path / f"n{len(made)}"), texts, **more))
+        return made[-1]
+
+    yield one
+    await asyncio.gather(*(member.stop() for member in made))
+
+
+async def formed(*members: Member) -> None:
+    await eventually(lambda: all(member.is_linked() and len(member.numbers) == len(members) for member in members))
+    await eventually(lambda: len({member.hash for member in members}) == 1)
+
+
+async def test_six_nodes_find_each_other_by_one_of_them(make: Make) -> None:
+    first = make().start()
+    others = [make(first).start() for _ in range(2)]
+    later = [make(others[0]).start() for _ in range(3)]  # by a node that is no authority
+    await formed(first, *others, *later)
+    layers = [entry.layer for entry in first.member.directory.view.document.entries]
+    assert sorted(layers) == [1, 1, 2, 2, 3, 3]
+    for one in (first, *others, *later):
+        for peer in one.neighbours:
+            other = next(each for each in (first, *others, *later) if each.identity.public == peer)
+            mine, theirs = one.rows.roots[one.rows.sending[peer]][1], other.rows.roots[other.rows.sending[one.identity.public]][1]
+            assert mine.exchange == theirs.exchange
+            assert bytes(mine.send.view) == bytes(theirs.recv.view) != bytes(mine.recv.view)
+
+
+async def test_a_node_goes_on_with_what_it_has_kept(make: Make) -> None:
+    first = make().start()
+    others = [make(first).start() for _ in range(2)]
+    await formed(first, *others)
+    epoch, numbers = first.epoch, {each.member.number for each in (first, *others)}
+    await asyncio.gather(*(each.stop() for each in (first, *others)))
+    for each in (first, *others):
+        each.rows.sending.clear()
+        each.start()
+    await formed(first, *others)
+    assert first.epoch > epoch
+    assert {each.member.number for each in (first, *others)} == numbers
+
+
+async def test_a_node_that_dies_is_marked_and_comes_back(make: Make) -> None:
+    first = make().start()
+    others = [make(first).start() for _ in range(2)]
+    await formed(first, *others)
+    await others[0].stop()
+    gone = others[0].identity.public
+
+    def ups(one: Member) -> list[bool]:
+        directory = one.member.directory
+        return [entry.up for entry in directory.view.document.entries if entry.identity == gone] if directory else []
+
+    await eventually(lambda: ups(first) == ups(others[1]) == [False])
+    others[0].start()
+    await eventually(lambda: ups(first) == ups(others[1]) == ups(others[0]) == [True])
+    await formed(first, *others)
+
+
+async def test_who_lacks_the_token_stays_outside(make: Make) -> None:
+    first = make(join={"admission": "token"})
+    write_token_hash(first.folder / "identity", b"t" * 16)
+    first.start()
+    await eventually(lambda: first.epoch)
+    bare, wrong = make(first).start(), make(f"{first.text}?{token_text(b'w' * 16)}").start()
+    right = make(f"{first.text}?{token_text(b't' * 16)}").start()
+    await eventually(lambda: right.epoch and right.member.number is not None)
+    assert first.numbers == {0, 1}
+    for one in (bare, wrong):
+        assert one.member.directory is None
+        assert not one.running.done(), "it keeps trying: the token may be given yet"
+
+
+async def test_a_list_admits_who_is_on_it(make: Make) -> None:
+    listed, other = make(), make()
+    first = make(join={"admission": "list", "admitted": [listed.identity.public.hex()]}).start()
+    listed.bootstrap = other.bootstrap = (first.text,)
+    listed.start()
+    other.start()
+    await eventually(lambda: listed.epoch and listed.member.number is not None)
+    assert other.member.directory is None
+
+
+@pytest.mark.parametrize(
+    ("join", "words"),
+    [({"mean_delay": "7ms"}, "mean_delay_ns is 50000000 there and 7000000 here"), ({"classes": 2}, "classes is 1 there and 2 here")],
+)
+async def test_a_joiner_of_another_network_is_told_what_differs(make: Make, join: dict[str, Any], words: str) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    joiner = make(first, join=join).start()
+    with pytest.raises(ConfigError, match=words):
+        await joiner.running
+
+
+async def test_another_geometry_is_named_on_both_sides(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    make(first, join={"geometry": "jumbo"}).start()
+    await eventually(lambda: "geometry jumbo here, wan there" in caplog.text)
+
+
+async def test_a_wrong_pin_and_nobody_there_are_named(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    first, stranger = make().start(), make()
+    await eventually(lambda: first.epoch)
+    place = first.text.partition("#")[0]
+    joiner = make(f"{place}#{'ab' * 32}", stranger.text).start()
+    await eventually(lambda: "the server's PIN is" in caplog.text)
+    await eventually(lambda: "Connection refused" in caplog.text or "Connect call failed" in caplog.text)
+    assert joiner.member.directory is None
+
+
+async def test_without_a_pin_it_takes_a_word(make: Make) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    place = first.text.partition("#")[0]
+    with pytest.raises(ConfigError, match="has no PIN behind #"):
+        make(place).start()
+    trusting = make(place, join={"trust_first": True}).start()
+    await eventually(lambda: trusting.member.number is not None)
+
+
+async def test_a_control_port_that_is_taken(make: Make) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    second = make(control_port=first.control_port).start()
+    with pytest.raises(Exception, match="the control port .* cannot be opened: Address already in use"):
+        await second.running
