@@ -23,7 +23,8 @@ cdef extern from *:
         AT(fm_snapshot_key, live), {"", sizeof(struct fm_snapshot_key)}};
     static const struct fm_offset snapshot_copy[] = {AT(fm_snapshot_copy, link_count), AT(fm_snapshot_copy, classes),
         AT(fm_snapshot_copy, mean_delay_ns), AT(fm_snapshot_copy, last_serial),
-        AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys), AT(fm_snapshot_copy, routes), AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
+        AT(fm_snapshot_copy, pool_limit), AT(fm_snapshot_copy, keys), AT(fm_snapshot_copy, routes),
+        AT(fm_snapshot_copy, links), {"", sizeof(struct fm_snapshot_copy)}};
     static const struct fm_offset snapshot[] = {AT(fm_snapshot, generation), AT(fm_snapshot, copy),
         {"", sizeof(struct fm_snapshot)}};
     static const struct fm_offset counters[] = {AT(fm_counters, life), AT(fm_counters, page), {"", sizeof(struct fm_counters)}};

@@ -26,7 +26,7 @@ def token_path(store: Path) -> Path:
 
 
 def read_token_hash(store: Path) -> bytes | None:
-    """The 32 bytes; None where there is no token yet. `KeyStoreError` where the file is damaged, or others may have written it."""
+    """The 32 bytes; None where there is no token yet. `KeyStoreError` where the file is damaged, or not private."""
     path = token_path(store)
     if not path.is_symlink() and not path.exists():
         return None

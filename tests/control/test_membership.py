@@ -10,7 +10,7 @@ from members import Member, eventually
 
 from fastmix.directory.admission import token_text
 from fastmix.directory.token_file import write_token_hash
-from fastmix.errors import ConfigError
+from fastmix.errors import ConfigError, NetworkFailure
 
 Make = Any
 
@@ -105,7 +105,10 @@ async def test_a_list_admits_who_is_on_it(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("join", "words"),
-    [({"mean_delay": "7ms"}, "mean_delay_ns is 50000000 there and 7000000 here"), ({"classes": 2}, "classes is 1 there and 2 here")],
+    [
+        ({"mean_delay": "7ms"}, "mean_delay_ns is 50000000 there and 7000000 here"),
+        ({"classes": 2}, "classes is 1 there and 2 here"),
+    ],
 )
 async def test_a_joiner_of_another_network_is_told_what_differs(make: Make, join: dict[str, Any], words: str) -> None:
     first = make().start()
@@ -146,5 +149,5 @@ async def test_a_control_port_that_is_taken(make: Make) -> None:
     first = make().start()
     await eventually(lambda: first.epoch)
     second = make(control_port=first.control_port).start()
-    with pytest.raises(Exception, match="the control port .* cannot be opened: Address already in use"):
+    with pytest.raises(NetworkFailure, match=r"the control port .* cannot be opened: Address already in use"):
         await second.running

@@ -1,11 +1,18 @@
 """Three real nodes form a network from one bootstrap text."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from forming import FormingNode, until
+
+from fastmix.client import Client
+
+
+async def answer(client: Client) -> None:
+    await client.reply(await client.receive(), b"heard")
 
 
 @pytest.fixture
@@ -18,7 +25,8 @@ def nodes(tmp_path: Path) -> Iterator[list[FormingNode]]:
             node.stop(signal.SIGKILL)
 
 
-def test_three_nodes_find_each_other(nodes: list[FormingNode]) -> None:
+async def test_three_nodes_find_each_other_and_carry_messages(nodes: list[FormingNode]) -> None:
+    """Two clients know one bootstrap text. All links are made anew for each; at the end every node has lost nothing."""
     for node in nodes:
         node.start()
 
@@ -30,4 +38,8 @@ def test_three_nodes_find_each_other(nodes: list[FormingNode]) -> None:
     assert len({each["hash"] for each in found}) == 1
     assert sorted(each["layer"] for each in found[0]["nodes"]) == [1, 2, 3]
     assert {each["identity"] for each in found[0]["nodes"]} == {node.identity.hex() for node in nodes}
+    async with Client.join(nodes[0].text) as alice, Client.join(nodes[2].text) as bob:
+        answering = asyncio.create_task(answer(bob))
+        assert await alice.request(bob.address, b"over nodes that nobody has told of each other", timeout=60) == b"heard"
+        await answering
     assert [node.stop() for node in nodes] == [0, 0, 0]
