@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from own_hosts import on_own_hosts
+from own_hosts import on_own_hosts, users_of
 
 from fastmix.drills.hosts import namespace
 from fastmix.drills.hosts.lan import INTERFACE, Host, Lan, port_of
@@ -135,20 +135,6 @@ with Lan(2) as lan:
     print(*(each.inode for each in (lan.router, *(host.namespace for host in lan.hosts))), flush=True)
     sys.stdin.read()
 """
-
-
-def users_of(inodes: set[int]) -> list[str]:
-    """Who is in these namespaces or holds a file of one; and their places in the file system."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        for link in [place / "ns" / "net", *place.glob("fd/*")]:
-            try:
-                if link.stat().st_ino in inodes and str(link.readlink()).startswith("net:"):
-                    found.append(str(link))
-            except OSError:
-                continue
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    return found + [line for line in mounts if any(f"net:[{inode}]" in line for inode in inodes)]
 
 
 @on_own_hosts

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process_tree import command_of, descendants
 from real_node import until
 
 from fastmix.cli.main import main
@@ -109,15 +110,6 @@ def test_a_drill_refuses_beside_a_node(capsys: pytest.CaptureFixture[str], monke
     assert "--force" in said
 
 
-def descendants(pid: int) -> set[int]:
-    """Children and theirs."""
-    try:
-        own = {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except OSError:
-        return set()
-    return own.union(*map(descendants, own))
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_drill_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fastmix", "drill", "run", "rotation", "--force", "--rate", "500", "--json"]
@@ -136,14 +128,6 @@ def test_an_interrupted_drill_leaves_nothing(number: signal.Signals, code: int, 
     assert places
     until(lambda: not any(Path(place).exists() for place in places))
     assert b"Traceback" not in (tmp_path / "said").read_bytes()
-
-
-def command_of(pid: int) -> bytes:
-    """Of a process; empty where it is gone, or nobody has asked yet how it ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def directories_of(pid: int) -> set[str]:

@@ -13,8 +13,9 @@ NEVER = 1 << 62
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a failure has cost. `under_way`: messages that were on their way at that moment, and so the most that it can have
-    taken; `lost_under_way`: those of them that never came. `lost_afterwards`: messages sent after it that never came, the last of them
-    `back_after_ns` after it: from then on, all came, `sent_since`. If none was sent since, nothing says that delivery is back."""
+    taken; `lost_under_way`: those of them that never came. `lost_afterwards`: messages sent after it that never came, the last of
+    them `back_after_ns` after it: from then on, all came, `sent_since`. If none was sent since, nothing says that delivery is
+    back."""
 
     under_way: int
     lost_under_way: int
