@@ -47,7 +47,7 @@ class NetworkPlan:
         for link, secret in zip(self.network.links, self.link_secrets, strict=True):
             write_secret(directory / link.secret_file, secret)
         for number, identity in self.identities.items():
-            _write_store(store_path(directory, number), identity, passphrase)
+            write_store(store_path(directory, number), identity, passphrase)
         return replace(self, network=Network.load(path))
 
     def secret_path(self, directory: Path, end: End) -> Path:
@@ -73,7 +73,8 @@ def identity_table(store: Path) -> str:
     return f'[identity]\nstore = "{store}"\npassphrase_file = "{passphrase_path(store)}"\n'
 
 
-def _write_store(store: Path, identity: Identity, passphrase: Path | None) -> None:
+def write_store(store: Path, identity: Identity, passphrase: Path | None = None) -> None:
+    """The encrypted store of an identity, under the passphrase of a file, or a random one that is written beside it."""
     if passphrase is None:
         write_secret(passphrase_path(store), os.urandom(16).hex().encode())
     with PassphraseWrapping(lambda: from_file(passphrase or passphrase_path(store)), None if passphrase else RANDOM_COST) as kept:

@@ -17,12 +17,12 @@ import numpy as np
 from fastmix.drills.hosts.capture import Datagram, Other, read_capture
 from fastmix.drills.hosts.fleet import Fleet
 from fastmix.drills.hosts.lan import Host
+from fastmix.drills.hosts.layout import Layout
 from fastmix.drills.hosts.member import message
 from fastmix.drills.hosts.signs import UNUSUAL, Bytes, KnownWords, counter_signs, entropy_bits, uniformity, worst_column
 from fastmix.drills.hosts.site import Site, open_site, repeated_while_void, report_of
-from fastmix.drills.hosts.static import Layout
 from fastmix.drills.stage.report import Figures, Options, Outcome, Report
-from fastmix.packet.geometry import FRAME_COUNTER_AT, FRAME_SEALED_AT, KX_PUBLIC_SIZE
+from fastmix.packet.geometry import FRAME_COUNTER_AT, FRAME_SEALED_AT, GEOMETRIES, KX_PUBLIC_SIZE
 from fastmix.status import Metrics
 
 NAME = "wire"
@@ -100,7 +100,6 @@ class Stranger:
         """n datagrams of each kind to each node and each client; and one to a closed port of each node's host, which shows that
         an answer would come and be seen."""
         frames = frames_by_receiver(self._site.capture_path)
-        nodes = {node.address for node in self._site.fleet.network.network.nodes}
         for to, seen in frames.items():
             for i in range(n):
                 for kind, data in self._datagrams(seen[-1 - i % len(seen)]):
@@ -108,7 +107,8 @@ class Stranger:
                     self.kinds[kind] += 1
                     self.sent[to] += 1
             self._site.fleet.run(0.01)  # at a pace that sockets hold
-        for host, _ in sorted(nodes):
+        for number in self._site.fleet.nodes:
+            host, _ = self._site.fleet.network.node_address(number)
             self._socket.sendto(b"", (host, CLOSED_PORT))
             self.asked.append(host)
 
@@ -173,7 +173,7 @@ class Seen:
 
 def looked_at(seen: Seen, fleet: Fleet) -> tuple[Figures, dict[str, bool]]:
     """What an observer can tell of the network's own datagrams."""
-    size = fleet.network.network.geometry.frame_size
+    size = GEOMETRIES[fleet.network.layout.geometry].frame_size
     links = seen.rows(size)
     every = np.concatenate(links)
     signs = counter_signs([rows[:, FIRST] for rows in links])
@@ -197,29 +197,25 @@ def looked_at(seen: Seen, fleet: Fleet) -> tuple[Figures, dict[str, bool]]:
 
 def known_words(fleet: Fleet) -> dict[str, KnownWords]:
     """What must never be seen, by kind."""
-    plan, clients = fleet.network.plan, range(fleet.network.layout.clients)
-    records = [np.fromfile(fleet.network.record_path(at), np.uint8) for at in clients]
+    records = [np.fromfile(fleet.network.record_path(at), np.uint8) for at in range(fleet.network.layout.clients)]
     kx = np.concatenate([each[: len(each) // KX_PUBLIC_SIZE * KX_PUBLIC_SIZE] for each in records]).reshape(-1, KX_PUBLIC_SIZE)
     chosen = kx[:: -(-len(kx) // KX_PUBLICS_MAX)]
     unit = message(0, fleet.mark, 64)
-    return {
-        "messages": KnownWords([fleet.mark, fleet.mark[8:], unit[4:12], unit[12:20]]),
-        "peer_ids": KnownWords([client.peer_id for client in plan.network.clients]),
-        "keys": KnownWords([
-            *(client.sphinx_public for client in plan.network.clients), *(node.identity for node in plan.network.nodes),
-            *plan.secrets.values(), *plan.link_secrets,
-        ]),
-        "kx_publics": KnownWords([row.tobytes() for row in chosen]),
-    }  # fmt: skip
+    words = {
+        "messages": [fleet.mark, fleet.mark[8:], unit[4:12], unit[12:20]],
+        **fleet.network.words(),
+        "kx_publics": [row.tobytes() for row in chosen],
+    }
+    return {kind: KnownWords(each) for kind, each in words.items()}
 
 
 def answered(site: Site, seen: Seen, stranger: Stranger, metrics: dict[int, Metrics]) -> tuple[Figures, dict[str, bool]]:
     """What came back to the stranger, and what the nodes say that became of what it sent."""
-    nodes = site.fleet.network.network.nodes
+    nodes = {number: site.fleet.network.node_address(number) for number in site.fleet.nodes}
     of_closed = [each for each in seen.answers if is_port_unreachable(each, CLOSED_PORT)]
     drops: Counter[str] = sum((Counter(each.dropped) for each in metrics.values()), Counter())
-    to_nodes = sum(stranger.sent[node.address] for node in nodes)
-    to_nodes_seen = {node.number: seen.to[node.address] for node in nodes}
+    to_nodes = sum(stranger.sent[address] for address in nodes.values())
+    to_nodes_seen = {number: seen.to[address] for number, address in nodes.items()}
     client_drops = sum((Counter(each["dropped"]) for each in site.fleet.reports().values()), Counter[str]())
     return {
         "stranger_sent": {**stranger.kinds}, "refused": {reason: n for reason, n in sorted(drops.items()) if n},

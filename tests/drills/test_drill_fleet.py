@@ -7,7 +7,8 @@ from own_hosts import on_own_hosts
 
 from fastmix.drills.hosts.fleet import Fleet
 from fastmix.drills.hosts.lan import Lan
-from fastmix.drills.hosts.static import Layout, StaticNetwork
+from fastmix.drills.hosts.layout import Layout
+from fastmix.drills.hosts.static import StaticNetwork
 
 SMALL = Layout(widths=(1, 1, 1), clients=2)
 MIDDLE = 1

@@ -1,7 +1,7 @@
 """`Fleet`: a mix network on the hosts of a `Lan`, and clients that send to each other; each a process of its own.
 
-Whatever differs between a network whose file was written beforehand (`StaticNetwork`) and one that forms by itself lies in the
-object that it is given: which files there are, how a node is started (`node_command`), how a client joins (`client_setup`).
+Whatever differs between a network whose file was written beforehand (`StaticNetwork`) and one that forms by itself
+(`FormingNetwork`) lies in the object that it is given: which files there are, how a node is started, how a client joins.
 """
 
 import os
@@ -14,10 +14,10 @@ from typing import Any, Self
 from fastmix.bench.under_test import NodeUnderTest
 from fastmix.drills.hosts import process
 from fastmix.drills.hosts.lan import Host, Lan
+from fastmix.drills.hosts.layout import HostedNetwork
 from fastmix.drills.hosts.ledger import Ledger
 from fastmix.drills.hosts.member import MARK_SIZE
 from fastmix.drills.hosts.process import Talking
-from fastmix.drills.hosts.static import StaticNetwork
 from fastmix.drills.stage.scene import is_there
 from fastmix.errors import BatchTimeout
 from fastmix.status import Metrics
@@ -36,7 +36,7 @@ class Fleet:
     def __init__(
         self,
         lan: Lan,
-        network: StaticNetwork,
+        network: HostedNetwork,
         progress: Callable[[str], object] = lambda _: None,
         *,
         retransmit_after_s: float | None = NO_RETRANSMISSION_S,
@@ -52,6 +52,7 @@ class Fleet:
         self.mark = os.urandom(MARK_SIZE)
         self._reports: dict[int, dict[str, Any]] = {}
         self._addresses: dict[int, str] = {}
+        self._per_s = 0.0
 
     def __enter__(self) -> Self:
         try:
@@ -116,17 +117,20 @@ class Fleet:
 
     def send(self, per_s: float) -> None:
         """From now on each client sends so many messages a second to the others, one packet each."""
+        self._per_s = per_s
         for at, client in enumerate(self.clients):
             others = [text for other, text in self._addresses.items() if other != at]
             client.tell({"op": "go", "to": others, "per_s": per_s})
 
     def rest(self) -> None:
         """No new messages; cover goes on."""
+        self._per_s = 0.0
         for client in self.clients:
             client.tell({"op": "rest"})
 
     def hush(self) -> None:
         """The clients send nothing more, not even cover, and still receive."""
+        self._per_s = 0.0
         for client in self.clients:
             client.tell({"op": "hush"})
 
@@ -143,6 +147,8 @@ class Fleet:
             self.ledger.arrived(said.get("arrived", ()))
             if "address" in said:
                 self._addresses[at] = said["address"]
+                if self._per_s:  # another exit: the others have to know
+                    self.send(self._per_s)
             if "report" in said:
                 self._reports[at] = said["report"]
 

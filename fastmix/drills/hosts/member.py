@@ -1,7 +1,8 @@
 """A client of a fleet, a process of its own on its host: sends numbered messages to the others, and says what left and what came.
 
 It is told what to do by JSON lines (`{"op": "go", "to": [...], "per_s": n} | {"op": "rest" | "hush" | "report"}`), and says
-`{"sent": [[id, ns]], "arrived": [[id, ns]]}` several times a second, with times of the machine's monotonic clock.
+`{"sent": [[id, ns]], "arrived": [[id, ns]]}` several times a second, with times of the machine's monotonic clock; and its
+address, at first and when it has another exit.
 """
 
 import asyncio
@@ -78,9 +79,11 @@ class Member:
         return {"sent": sent, "arrived": arrived}
 
     async def tell(self) -> None:
-        """Says it, again and again."""
+        """Says it, again and again; and the client's address, when it changes."""
+        address = ""
         while True:
-            say(self.told())
+            moved = {} if address == (address := str(self._client.address)) else {"address": address}
+            say(self.told() | moved)
             await asyncio.sleep(TOLD_EVERY_S)
 
 
@@ -92,6 +95,11 @@ def make_client(setup: dict[str, Any]) -> Client:
         record.write(kx_publics.tobytes())
         record.flush()
 
+    if "bootstrap" in setup:
+        return Client.join(
+            setup["bootstrap"], send_rate=setup["send_rate"], retransmit_after=setup["retransmit_after_s"], observer=note,
+            tell=lambda text: print(text, file=sys.stderr, flush=True),
+        )  # fmt: skip
     return Client(
         setup["network"], setup["peer_id"], Path(setup["secret"]), send_rate=setup["send_rate"],
         retransmit_after=setup["retransmit_after_s"], observer=note,
@@ -113,7 +121,6 @@ async def live() -> None:
             await asyncio.sleep(0.01)
         member = Member(client, setup)
         background = [asyncio.create_task(member.receive()), asyncio.create_task(member.tell())]
-        say({"ready": True, "address": str(client.address)})
         sending: asyncio.Task[None] | None = None
         while asked := await hear(lines):
             if sending is not None:

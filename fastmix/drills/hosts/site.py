@@ -18,7 +18,8 @@ from fastmix.cli.output import version
 from fastmix.drills.hosts.capture import Capture
 from fastmix.drills.hosts.fleet import Fleet
 from fastmix.drills.hosts.lan import Host, Lan
-from fastmix.drills.hosts.static import Layout, StaticNetwork
+from fastmix.drills.hosts.layout import Layout
+from fastmix.drills.hosts.static import StaticNetwork
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import ATTEMPTS
 from fastmix.files.durations import format_duration

@@ -1,56 +1,16 @@
 """A network whose file is written beforehand: three layers on hosts of a `Lan`, keys that rotate, and clients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from fastmix.client import Address
 from fastmix.config import MixnodeConfig
 from fastmix.drills.hosts.lan import Host
-from fastmix.files.durations import duration_ns, format_duration
+from fastmix.drills.hosts.layout import PORT, Layout
+from fastmix.files.durations import duration_ns
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.plan import identity_table, plan_network, store_path
-from fastmix.seam.pair import pair_size
-
-PORT = 9000
-SETS = 4
-"""Replay sets of a node that may lie in its directory at once."""
-ROOM = 4 << 20
-"""Bytes of a node's directory beside them."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How large a network is and how it mixes. `widths`: nodes of each layer."""
-
-    widths: tuple[int, int, int] = (3, 3, 3)
-    clients: int = 3
-    geometry: str = "wan"
-    mean_delay: timedelta = timedelta(milliseconds=50)
-    max_latency: timedelta = timedelta(milliseconds=500)
-    slot: timedelta = timedelta(minutes=10)
-    early: timedelta = timedelta(seconds=60)
-    late: timedelta = timedelta(seconds=120)
-    replay_capacity: int = 300_000
-    send_rate: float = 200.0
-    """Packets/s of each client, real or cover."""
-
-    @property
-    def nodes(self) -> int:
-        """In all layers."""
-        return sum(self.widths)
-
-    @property
-    def room(self) -> int:
-        """Bytes of all nodes' directories."""
-        return self.nodes * (SETS * pair_size(self.replay_capacity) + ROOM)
-
-    @property
-    def graces(self) -> dict[str, str]:
-        """For the report."""
-        return {name: format_duration(getattr(self, name)) for name in ("slot", "early", "late", "max_latency")}
 
 
 class StaticNetwork:
@@ -77,16 +37,8 @@ class StaticNetwork:
         return self.node_directory(number) / "node.toml"
 
     def _config(self, number: int) -> str:
-        layout = self.layout
-        interval = max(layout.slot, timedelta(minutes=10))
-        return "\n".join((
-            f"number = {number}", 'network = "../network/network.toml"', 'state_dir = "state"', "workers = 1",
-            "allow_swap = true  # its keys die with it", f"replay_capacity = {layout.replay_capacity}",
-            "[mixing]", f'max_latency = "{format_duration(layout.max_latency)}"', "[keys]",
-            f'slot = "{format_duration(layout.slot)}"', f'early = "{format_duration(layout.early)}"',
-            f'late = "{format_duration(layout.late)}"', f'interval = "{format_duration(interval)}"',
-            'overlap_period = "1min"', 'chain = "memory"', identity_table(store_path(Path("../network"), number)),
-        ))  # fmt: skip
+        head = f'number = {number}\nnetwork = "../network/network.toml"\n'
+        return head + self.layout.config_lines() + identity_table(store_path(Path("../network"), number))
 
     def node_command(self, number: int) -> list[str]:
         """The arguments of `fastmix` that start the node."""
@@ -95,6 +47,19 @@ class StaticNetwork:
     def node_config(self, number: int) -> MixnodeConfig:
         """As the node will read it."""
         return MixnodeConfig.load(self._config_path(number))
+
+    def node_address(self, number: int) -> tuple[str, int]:
+        """Where the node's datagrams go."""
+        return self.network.node(number).address
+
+    def words(self) -> dict[str, list[bytes]]:
+        """What must not be seen on the wire."""
+        network, plan = self.network, self.plan
+        publics = [*(client.sphinx_public for client in network.clients), *(node.identity for node in network.nodes)]
+        return {
+            "peer_ids": [client.peer_id for client in network.clients],
+            "keys": [*publics, *plan.secrets.values(), *plan.link_secrets],
+        }
 
     def client_setup(self, at: int) -> dict[str, Any]:
         """What a client's process has to be told so that it can join."""
