@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
 from fastmix.directory.bootstrap import Bootstrap
-from fastmix.directory.document import Entry
+from fastmix.directory.document import Entry, Signed, unsigned
 from fastmix.errors import NetworkFailure
 from fastmix.files.addresses import format_address
 from fastmix.peers.answers import Answers
@@ -23,19 +24,21 @@ from fastmix.tls.pool import Pool
 
 log = logging.getLogger(__name__)
 Apply = Callable[[View, Entry | None], None]
+Ask = Callable[[bytes, str, bytes], Awaitable[bytes]]
 
 
 class Directory:
-    """`apply` is called with each new view, and this node's entry in it; `pass_on` takes a publication to an authority."""
+    """`ask` asks an authority; `apply` is called with each new view, and this node's entry in it; `pass_on` takes a publication to
+    an authority; `founds`: this node makes the network's first document."""
 
     def __init__(
-        self, me: bytes, state: DirectoryState, author: Author | None, pool: Pool, *,
-        pass_on: Callable[[bytes], Awaitable[None]], apply: Apply,
+        self, me: bytes, state: DirectoryState, author: Author | None, pool: Pool, *, ask: Ask,
+        pass_on: Callable[[bytes], Awaitable[None]], apply: Apply, founds: bool,
     ) -> None:  # fmt: skip
-        self._me, self._pool, self._apply = me, pool, apply
+        self._me, self._ask, self._apply, self._founds = me, ask, apply, founds
         self.state, self.author = state, author
         self.spread = Spread(state, pool, self.changed)
-        self.answers = Answers(state, author, pass_on, self.spread.hear)
+        self.answers = Answers(state, author, pass_on, self.share, self.spread.hear)
         self.view: View | None = None
         self.own: Entry | None = None
 
@@ -51,26 +54,43 @@ class Directory:
     async def write(self) -> None:
         """An authority's next document, if one is due. `NetworkFailure` where others have to sign it, and do not."""
         author = self.author
-        document = author.due(time.time_ns()) if author else None
-        if author is None or document is None:
+        if author is None or not author.proposes(self._me, founds=self._founds):
             return
-        signed = await asyncio.to_thread(author.sign, document)
-        problems = []
-        for other in author.rule.authorities:
-            if signed.is_signed(author.rule):
-                break
-            if other == self._me:
-                continue
-            try:
-                answer = await self._pool.ask(other, Question.PROPOSE, signed.envelope.to_bytes())
-                signed = signed.with_signatures_of(author.read(answer, document))
-            except NetworkFailure as failure:
-                problems.append(str(failure))
-        if not signed.is_signed(author.rule):
-            raise NetworkFailure(f"epoch {document.epoch} lacks signatures of other authorities: {'; '.join(problems)}")
-        self.state.take([signed.envelope.to_bytes()], time.time_ns())
+        document = author.due(time.time_ns())
+        if document is None:
+            return
+        signed = await self._signed(author, author.begun or unsigned(document))
+        self.state.take([signed.envelope.to_bytes()], signed.document.made_ns)
         self.changed()
         self.spread.tell()
+
+    async def _signed(self, author: Author, proposal: Signed) -> Signed:
+        """A document with enough signatures: the proposal, or what others have signed in its place."""
+        others = [each for each in author.rule.authorities if each != self._me]
+        problems: list[str] = []
+        for other in others if author.rule.threshold > 1 else ():
+            try:
+                answer = author.read(await self._ask(other, Question.PROPOSE, proposal.envelope.to_bytes()))
+            except NetworkFailure as failure:
+                problems.append(str(failure))
+                continue
+            if answer.hash == proposal.hash:
+                proposal = proposal.with_signatures_of(answer)
+            elif answer.document.epoch == proposal.document.epoch and answer.signers(author.rule):
+                return await self._signed(author, author.countersign(answer, answer.document.made_ns).with_signatures_of(answer))
+            if len(proposal.signers(author.rule) | {self._me}) >= author.rule.threshold:
+                break
+        if len(proposal.signers(author.rule) | {self._me}) < author.rule.threshold:
+            said = "; ".join(problems)
+            raise NetworkFailure(f"epoch {proposal.document.epoch} lacks signatures of other authorities: {said}")
+        return proposal.with_signatures_of(await asyncio.to_thread(author.sign, proposal.document))
+
+    async def share(self, body: bytes) -> None:
+        """A publication that this authority has taken, to the others, as far as they are there."""
+        for other in self.author.rule.authorities if self.author else ():
+            if other != self._me:
+                with suppress(NetworkFailure):
+                    await self._ask(other, Question.PUBLISH, body)
 
     def known_nodes(self) -> list[Bootstrap]:
         """Nodes that were in the network when it was last heard of: ways in for one that has left it."""

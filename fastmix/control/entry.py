@@ -21,7 +21,8 @@ from fastmix.files.durations import duration_ns
 from fastmix.peers.directory_state import DirectoryState
 from fastmix.peers.messages import WIRE_VERSION, Clock, Introduction, Question, read
 from fastmix.tls.connection import Connection
-from fastmix.tls.end import End
+from fastmix.tls.end import End, Handlers
+from fastmix.tls.greeting import Visitor
 from fastmix.tls.pool import BackOff
 
 log = logging.getLogger(__name__)
@@ -123,11 +124,16 @@ class Entered:
     connection: Connection
     introduction: Introduction
     bootstrap: Bootstrap
+    server: bytes
+
+    def open_to(self, handlers: Handlers) -> None:
+        """Lets the other end ask, too: this end knows its network now."""
+        self.connection.answer_by(handlers(Visitor(self.server, "node", is_peer=False), self.connection))
 
 
 async def enter(end: End, bootstrap: Bootstrap) -> Entered:
     """Asks one node for an introduction. `NetworkFailure` says why there is none: the clocks, too, must agree."""
-    connection, _ = await end.join((bootstrap.host, bootstrap.port), "node", bootstrap.pin, bootstrap.token or b"")
+    connection, record = await end.join((bootstrap.host, bootstrap.port), "node", bootstrap.pin, bootstrap.token or b"")
     try:
         there = read(await connection.ask(Question.CLOCK, b""), Clock).unix_ns
         if abs(ahead_ns := there - time.time_ns()) > FUTURE_NS:
@@ -136,7 +142,7 @@ async def enter(end: End, bootstrap: Bootstrap) -> Entered:
     except NetworkFailure as failure:
         connection.end("no introduction")
         raise NetworkFailure(f"{bootstrap.host}:{bootstrap.port}: {failure}") from None
-    return Entered(connection, introduction, bootstrap)
+    return Entered(connection, introduction, bootstrap, record.identity)
 
 
 async def enter_any(end: End, bootstraps: list[Bootstrap]) -> Entered:

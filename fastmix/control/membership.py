@@ -63,6 +63,8 @@ class Membership:
         self.directory: Directory | None = None
         self.problem = "the node has not found its network yet"
         self._entered: entry.Entered | None = None
+        self._early: dict[bytes, Connection] = {}
+        """Connections of authorities that no document names yet."""
         self._published_at = -PUBLISH_S
         self._stirred = asyncio.Event()
 
@@ -138,7 +140,10 @@ class Membership:
             admission = partial(entry.admission_of, self._config, rule)
             pen = pen_of(self._identity, entry.folder_of(self._config))
             author = Author(state, admission, rule, pen, lambda identity: not watching.is_dead(identity))
-        return Directory(self.me, state, author, self.pool, pass_on=self._to_authority, apply=self._apply)
+        return Directory(
+            self.me, state, author, self.pool, ask=self._ask_authority, pass_on=self._to_authority, apply=self._apply,
+            founds=not self._bootstraps,
+        )  # fmt: skip
 
     async def _look(self, directory: Directory) -> None:
         self._stirred.clear()
@@ -168,8 +173,11 @@ class Membership:
         self._published_at = time.monotonic()
         if directory.author is not None:
             directory.author.publish(self.record.data, time.time_ns())
+        else:
+            directory.state.add_record(self.record.data, time.time_ns())
+        if directory.author is not None and (own is not None or not self._bootstraps):
+            await directory.share(msgspec.msgpack.encode(Publication(self.record.data)))
             return
-        directory.state.add_record(self.record.data, time.time_ns())
         token = b""
         if own is None:
             entered = await self._way_in(directory)
@@ -180,6 +188,7 @@ class Membership:
         """The connection to the node that has let this one in, or lets it in now."""
         if self._entered is None or self._entered.connection.closed.is_set():
             self._entered = await entry.enter_any(self.end, self._bootstraps or directory.known_nodes())
+        self._entered.open_to(self._handlers)
         directory.spread.set_way_in(self._entered.connection.ask)
         return self._entered
 
@@ -193,11 +202,17 @@ class Membership:
         problems = []
         for authority in directory.state.succession.rule.authorities:
             try:
-                await self.pool.ask(authority, Question.PUBLISH, body)
+                await self._ask_authority(authority, Question.PUBLISH, body)
                 return
             except NetworkFailure as failure:
                 problems.append(str(failure))
         raise NetworkFailure(f"no authority has taken the record: {'; '.join(problems)}")
+
+    async def _ask_authority(self, authority: bytes, question: str, body: bytes) -> bytes:
+        early = self._early.get(authority)
+        if early is not None and not self.end.is_peer(authority):
+            return await early.ask(question, body)
+        return await self.pool.ask(authority, question, body)
 
     # The network
 
@@ -227,12 +242,15 @@ class Membership:
     def _handlers(self, visitor: Visitor, connection: Connection) -> Mapping[str, Handler]:
         if self.directory is None:
             return {}  # of a node that asks for its network, and is asked nothing
-        handlers = dict(self.directory.answers.to(visitor))
+        directory = self.directory
+        handlers = dict(directory.answers.to(visitor, connection))
         if visitor.role == "client" or visitor.is_peer:
             handlers |= self.linking.handlers(visitor, connection)
         if visitor.is_peer and self.watching is not None:
             handlers |= self.watching.handlers(visitor.identity)
             self.pool.adopt(visitor.identity, connection)
+        elif visitor.role == "node" and visitor.identity in directory.state.succession.rule.authorities:
+            self._early[visitor.identity] = connection
         return handlers
 
     def _place_of(self, identity: bytes) -> tuple[str, int] | None:

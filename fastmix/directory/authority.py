@@ -51,19 +51,22 @@ def next_document(
 class Pen:
     """An authority's signature, at most one for an epoch.
 
-    `signed`: epoch and hash of the last one, as `keep` has it durable; `keep` must not return before they are.
+    `last`: what it has signed last, with its signature; `keep` has it durable, and must not return before it is.
     """
 
-    def __init__(self, signer: Signer, signed: tuple[int, bytes] | None, keep: Callable[[int, bytes], None]) -> None:
-        self._signer, self._signed, self._keep = signer, signed, keep
+    def __init__(self, signer: Signer, last: Signed | None, keep: Callable[[Signed], None]) -> None:
+        self._signer, self.last, self._keep = signer, last, keep
 
     def sign(self, document: Document) -> Signed:
         """`CryptoError` where another one of that epoch, or one of a later epoch, was signed before."""
-        fresh = unsigned(document)
-        wanted = document.epoch, fresh.hash
-        if self._signed is not None and wanted != self._signed and document.epoch <= self._signed[0]:
-            raise CryptoError(f"epoch {document.epoch}: this authority has signed another document of epoch {self._signed[0]}")
-        if wanted != self._signed:
-            self._keep(*wanted)
-            self._signed = wanted
-        return fresh.signed_by(self._signer)
+        fresh, last = unsigned(document), self.last
+        if last is not None and last.hash == fresh.hash:
+            return last
+        if last is not None and document.epoch <= last.document.epoch:
+            raise CryptoError(
+                f"epoch {document.epoch}: this authority has signed another document of epoch {last.document.epoch}"
+            )
+        signed = fresh.signed_by(self._signer)
+        self._keep(signed)
+        self.last = signed
+        return signed

@@ -1,30 +1,32 @@
 """What a node answers to whom: newcomers, peers, clients. The questions are those of `messages`."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 
 from fastmix.errors import NetworkFailure
 from fastmix.peers.authoring import Author
 from fastmix.peers.directory_state import DirectoryState
-from fastmix.peers.messages import Clock, Publication, Question, Records, Since, Wanted, read
-from fastmix.tls.connection import Handler
+from fastmix.peers.gossip import Ask
+from fastmix.peers.messages import RECORDS_AT_ONCE, Clock, Publication, Question, Records, Since, Wanted, read
+from fastmix.tls.connection import Connection, Handler
 from fastmix.tls.greeting import Visitor
 
 Pass = Callable[[bytes], Awaitable[None]]
 
 
 class Answers:
-    """One node's. `pass_on`: takes a publication to an authority; `news`: is called with whom there is something new."""
+    """One node's. `pass_on`: takes a publication to an authority; `share`: an authority's, to the others; `news`: is called with
+    whom there is something new."""
 
-    def __init__(self, state: DirectoryState, author: Author | None, pass_on: Pass, news: Callable[[bytes], None]) -> None:
-        self._state, self._author, self._pass_on, self._news = state, author, pass_on, news
-        self.published = asyncio.Event()
-        """A record has come that the next document is to name."""
+    def __init__(
+        self, state: DirectoryState, author: Author | None, pass_on: Pass, share: Pass, news: Callable[[bytes], None]
+    ) -> None:
+        self._state, self._author, self._pass_on, self._share, self._news = state, author, pass_on, share, news
 
-    def to(self, visitor: Visitor) -> Mapping[str, Handler]:
+    def to(self, visitor: Visitor, connection: Connection) -> Mapping[str, Handler]:
         """What that visitor may ask of the directory. `NetworkFailure` where it may not come in at all."""
         answers: dict[str, Handler] = {
             Question.INTRODUCTION: self._introduction,
@@ -48,7 +50,7 @@ class Answers:
         if visitor.is_peer:
             answers[Question.NEWS] = news
         if self._author is not None and visitor.identity in self._author.rule.authorities:
-            answers[Question.PROPOSE] = self._propose
+            answers[Question.PROPOSE] = partial(self._propose, connection.ask)
         return answers
 
     async def _introduction(self, _: bytes) -> bytes:
@@ -69,13 +71,22 @@ class Answers:
             await self._pass_on(body)
             return b""
         publication = read(body, Publication)
-        record = self._author.publish(publication.record, time.time_ns(), publication.token)
+        vouched = visitor.is_peer and visitor.identity in self._author.rule.authorities
+        record = self._author.publish(publication.record, time.time_ns(), publication.token, vouched=vouched)
         if not visitor.is_peer and record.identity != visitor.identity:
             self._state.drop(publication.record)
             raise NetworkFailure("that is another node's record: each publishes its own")
-        self.published.set()
+        if not vouched:
+            await self._share(body)
         return b""
 
-    async def _propose(self, body: bytes) -> bytes:
+    async def _propose(self, ask: Ask, body: bytes) -> bytes:
+        """Records that the proposal names and that are not here come from who proposes."""
         assert self._author is not None
-        return self._author.countersign(body, time.time_ns()).envelope.to_bytes()
+        proposal = self._author.read(body)
+        lacking = [each.record for each in proposal.document.entries if self._state.record(each.record) is None]
+        if lacking:
+            wanted = Wanted(tuple(lacking[:RECORDS_AT_ONCE]))
+            for data in read(await ask(Question.RECORDS, msgspec.msgpack.encode(wanted)), Records).records:
+                self._state.add_record(data, time.time_ns())
+        return self._author.countersign(proposal, time.time_ns()).envelope.to_bytes()

@@ -1,20 +1,20 @@
 """An authority's part: who is let in, and when the next document is due.
 
 Alone it signs what it makes. With others one proposes, the one with the lowest identity that is heard, and the rest sign what
-they have made themselves from the same records, at the same moment that the proposal names.
+they have made themselves from the same records, at the moment that the proposal names. Who proposes signs last, so that a
+proposal that finds nobody binds nobody. An authority that has signed another proposal of that epoch answers with that one, and
+then it is completed: whoever dies in the middle, there is one document of an epoch.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from fastmix.directory.admission import Admission
 from fastmix.directory.authority import GONE_NS, Member, Pen, next_document
 from fastmix.directory.document import Document, Rule, Signed, open_document
 from fastmix.directory.records import FUTURE_NS, NodeRecord, record_hash
-from fastmix.directory.signed import Key, Signer, decode
+from fastmix.directory.signed import Signer
 from fastmix.errors import ConfigError, CryptoError, NetworkFailure
 from fastmix.files.durable import write_durably
 from fastmix.peers.directory_state import DirectoryState
@@ -23,34 +23,29 @@ RENEW_NS = 3600 * 10**9
 """A document is made anew so often, if nothing else changes: it is good for three hours."""
 GAP_NS = 500_000_000
 """Between two documents, so that nodes that come together come in one."""
+RECORDS_NS = 60 * 10**9
+"""So long an authority waits for a record that it lacks, before its node is left out."""
 PEN = "pen"
-
-
-class LastSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an authority has signed last."""
-
-    epoch: int
-    hash: Key
 
 
 def pen_of(signer: Signer, folder: Path) -> Pen:
     """The pen of an authority, whose last signature is kept in a folder. `ConfigError` where that is damaged."""
     path = folder / PEN
     try:
-        last = decode(path.read_bytes(), LastSigned, "pen")
+        last = open_document(path.read_bytes())
     except FileNotFoundError:
         last = None
     except (OSError, CryptoError) as error:
         raise ConfigError(f"{path}: damaged: {error}: put back what says which document this authority has signed last") from None
 
-    def keep(epoch: int, hash_: bytes) -> None:
+    def keep(signed: Signed) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_durably(path, msgspec.msgpack.encode(LastSigned(epoch, hash_)))
+            write_durably(path, signed.envelope.to_bytes())
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}: nothing is signed until it can be") from None
 
-    return Pen(signer, (last.epoch, last.hash) if last else None, keep)
+    return Pen(signer, last, keep)
 
 
 @dataclass
@@ -65,6 +60,7 @@ class Author:
     seen: Callable[[bytes], bool]
     gone: dict[bytes, int] = field(default_factory=dict)
     """Since when nodes have not been seen at work."""
+    lacking_since_ns: int | None = None
 
     def check(self, identity: bytes, token: bytes) -> None:
         """`NetworkFailure` where that identity may not come in."""
@@ -73,22 +69,34 @@ class Author:
         if why := self.admission().refusal(identity, token):
             raise NetworkFailure(f"not admitted: {why}")
 
-    def publish(self, data: bytes, now_ns: int, token: bytes = b"") -> NodeRecord:
-        """Takes a node's record for the next document. `NetworkFailure` or `CryptoError` say why not."""
+    def publish(self, data: bytes, now_ns: int, token: bytes = b"", *, vouched: bool = False) -> NodeRecord:
+        """Takes a node's record for the next document. `vouched`: another authority has let it in. `NetworkFailure` or
+        `CryptoError` say why not."""
         record = self.state.add_record(data, now_ns)
         try:
-            self.check(record.identity, token)
+            if not vouched or self.admission().policy == "list":
+                self.check(record.identity, token)
             self._check_fit(record)
         except NetworkFailure:
             self.state.drop(data)
             raise
         return record
 
+    @property
+    def begun(self) -> Signed | None:
+        """What this authority has signed and nobody has taken yet: a kill, or the death of another authority, came between."""
+        last = self.pen.last
+        return last if last is not None and last.document.previous == self.state.succession.previous else None
+
     def due(self, now_ns: int) -> Document | None:
-        """The next document, if it is time for one."""
+        """The next document, if it is time for one; first what was begun."""
+        if self.begun is not None:
+            return self.begun.document
         last = self.state.succession.current
+        if self.state.succession.proof is not None or self._waits_for_records(now_ns):
+            return None
         members = self.members(now_ns)
-        if self.state.succession.proof is not None or not members:
+        if not members:
             return None
         if last is not None:
             before = {entry.identity: (entry.record, entry.up) for entry in last.document.entries}
@@ -102,25 +110,47 @@ class Author:
         """With this authority's signature. `CryptoError` where it has signed another one of that epoch."""
         return self.pen.sign(document)
 
-    def read(self, answer: bytes, document: Document) -> Signed:
-        """Another authority's answer to the proposal of a document. `NetworkFailure` where it is none."""
+    def _waits_for_records(self, now_ns: int) -> bool:
+        """A node whose record is lacking would be left out: another one may have it."""
+        if not self.state.missing.hashes:
+            self.lacking_since_ns = None
+            return False
+        self.lacking_since_ns = self.lacking_since_ns or now_ns
+        return now_ns - self.lacking_since_ns < RECORDS_NS
+
+    def proposes(self, me: bytes, *, founds: bool) -> bool:
+        """Whether it is this authority's turn: the lowest that is at work. `founds`: the first document is for it to make."""
+        if self.state.document is None:
+            return founds
+        return me == min(each for each in self.rule.authorities if each == me or self.seen(each))
+
+    def read(self, answer: bytes) -> Signed:
+        """Another authority's answer to a proposal. `NetworkFailure` where it is none."""
         try:
-            signed = open_document(answer)
+            return open_document(answer)
         except CryptoError as error:
             raise NetworkFailure(f"an authority's answer: {error}") from None
-        if signed.document != document:
-            raise NetworkFailure("an authority has answered with another document than was proposed")
-        return signed
 
-    def countersign(self, proposal: bytes, now_ns: int) -> Signed:
-        """Signs what another authority proposes, if it is what this one would have made of the same records; `CryptoError` or
-        `NetworkFailure` say why not."""
-        proposed = open_document(proposal)
-        document = proposed.document
-        if not proposed.signers(self.rule):
-            raise NetworkFailure("no authority has signed the proposal")
+    def countersign(self, proposal: Signed, now_ns: int) -> Signed:
+        """Signs what another authority proposes, if it is what this one would have made of the same records; what it has signed
+        of that epoch, where there is such a thing already. `NetworkFailure` says why not."""
+        last, document = self.pen.last, proposal.document
+        if (
+            last is not None
+            and last.document.epoch == document.epoch
+            and last.document.previous == self.state.succession.previous
+        ):
+            return last
         if abs(document.made_ns - now_ns) > FUTURE_NS:
             raise NetworkFailure("the proposal's clock and this machine's are more than five minutes apart")
+        self._check(document, now_ns)
+        try:
+            return self.sign(document)
+        except CryptoError as error:
+            raise NetworkFailure(str(error)) from None
+
+    def _check(self, document: Document, now_ns: int) -> None:
+        """Whether a proposal is what follows from the document before, and from records that are known here."""
         members: dict[bytes, Member] = {}
         for entry in document.entries:
             found = self.state.record(entry.record)
@@ -131,10 +161,9 @@ class Author:
             members[entry.identity] = Member(*found, entry.up)
         lost = [each for each in self.members(now_ns) if each in self._before and each not in members]
         if lost:
-            raise NetworkFailure(f"the proposal leaves out node {lost[0].hex()[:16]}, which is at work")
+            raise NetworkFailure(f"the proposal leaves out node {lost[0].hex()[:16]}, which belongs to the network")
         if self._next(members, document.made_ns) != document:
             raise NetworkFailure("the proposal is not what follows from the document before")
-        return proposed.with_signatures_of(self.sign(document))
 
     def members(self, now_ns: int) -> dict[bytes, Member]:
         """Who belongs to the network: those before that are not gone for good, and those who wait, each with its newest record

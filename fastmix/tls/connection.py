@@ -103,6 +103,10 @@ class Connection(asyncio.Protocol):
             await self._stirred.wait()
         return self._greetings.popleft()
 
+    def answer_by(self, handlers: Mapping[str, "Handler"]) -> None:
+        """What the other end may ask from now on."""
+        self._handlers = handlers
+
     def end(self, why: str, *, at_once: bool = False) -> None:
         """Closes it; who waits for answers is told why. `at_once`: nothing that was written is waited for."""
         self.why = self.why or why

@@ -58,7 +58,7 @@ async def test_a_node_goes_on_with_what_it_has_kept(make: Make) -> None:
         each.rows.sending.clear()
         each.start()
     await formed(first, *others)
-    assert first.epoch > epoch
+    await eventually(lambda: first.epoch > epoch)
     assert {each.member.number for each in (first, *others)} == numbers
 
 
@@ -151,3 +151,58 @@ async def test_a_control_port_that_is_taken(make: Make) -> None:
     second = make(control_port=first.control_port).start()
     with pytest.raises(NetworkFailure, match=r"the control port .* cannot be opened: Address already in use"):
         await second.running
+
+
+async def three_authorities(make: Make, threshold: int = 2) -> list[Member]:
+    seeds = [bytes([letter]) * 32 for letter in b"abc"]
+    folder = make().folder
+    identities = [Member(folder / f"seed {i}", seed=seed).identity.public.hex() for i, seed in enumerate(seeds)]
+    join = {"authorities": identities, "threshold": threshold}
+    first = make(seed=seeds[0], join=join)
+    return [first, *(make(first, seed=seed, join=join) for seed in seeds[1:])]
+
+
+async def test_three_authorities_sign_together_and_do_without_one(make: Make) -> None:
+    """Also without the one that has begun the network, and whichever has the lowest identity."""
+    authorities = await three_authorities(make)
+    for each in authorities:
+        each.start()
+    await formed(*authorities)
+    document = authorities[0].member.directory.state.succession.current
+    assert len(document.signers(document.document.rule)) >= 2
+    for gone in authorities[:2]:
+        left = [each for each in authorities if each is not gone]
+        await gone.stop()
+        newcomer = make(left[0]).start()
+        await eventually(lambda left=left, newcomer=newcomer: newcomer.member.number is not None)
+        await eventually(lambda left=left, newcomer=newcomer: len({each.hash for each in (*left, newcomer)}) == 1)
+        gone.rows.sending.clear()
+        gone.start()
+        await eventually(lambda left=left, gone=gone: gone.hash == left[0].hash)
+
+
+async def test_one_authority_of_three_signs_nothing_that_counts(make: Make) -> None:
+    authorities = await three_authorities(make)
+    first = authorities[0].start()
+    await eventually(lambda: "lacks signatures" in first.member.problem)
+    assert first.epoch == 0
+    authorities[2].start()
+    await eventually(lambda: first.epoch)
+
+
+async def test_what_was_signed_before_a_kill_is_completed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    directory = first.member.directory
+
+    def killed(*_: object) -> None:
+        raise NetworkFailure("killed")
+
+    monkeypatch.setattr(directory.state, "take", killed)
+    make(first).start()
+    await eventually(lambda: first.member.problem == "killed")
+    signed = directory.author.pen.last
+    await first.stop()
+    first.start()
+    await eventually(lambda: first.epoch >= signed.document.epoch)
+    assert first.member.directory.state.succession.hash_of(signed.document.epoch) == signed.hash

@@ -202,11 +202,11 @@ def test_an_authority_signs_one_document_of_an_epoch(town: Town) -> None:
     """Also after a kill: what it has signed is written down before the signature leaves."""
     kept: list[tuple[int, bytes]] = []
     document: Document = town.next().document
-    pen = Pen(town.keys[0], None, lambda *signed: kept.append(signed))
+    pen = Pen(town.keys[0], None, kept.append)
     signed = pen.sign(document)
     assert signed.signers(town.rule) == {town.keys[0].public}
     other = msgspec.structs.replace(document, made_ns=NOW + 1)
-    for again in (pen, Pen(town.keys[0], kept[-1], lambda *signed: kept.append(signed))):
+    for again in (pen, Pen(town.keys[0], kept[-1], kept.append)):
         assert again.sign(document).hash == signed.hash
         with pytest.raises(CryptoError, match="has signed another document of epoch 1"):
             again.sign(other)
