@@ -37,8 +37,8 @@ def test_what_a_failure_costs_is_told_to_the_message(tmp_path: Path) -> None:
         assert cut.back_after_ns < healed_ns - cut_ns + MARGIN_NS
         assert killed.back_after_ns < started_ns - killed_ns + 3 * 10**9
         for cost in (cut, killed):
-            assert cost.lost_afterwards > 0, "the only way was closed"
-            assert cost.lost_under_way <= cost.under_way
+            assert cost.missed_afterwards > 0, "the only way was closed"
+            assert cost.missed_under_way <= cost.under_way
             assert cost.sent_since > 0, "and it is open again"
         assert all(each.conservation == 0 for each in metrics.values())
         assert all(each["difference"] == 0 for each in fleet.reports().values())

@@ -23,10 +23,26 @@ def test_what_is_lost_and_what_is_under_way() -> None:
 
 
 def test_what_a_failure_has_cost() -> None:
-    assert ledger().cost_of(94) == Cost(3, 2, 5, 150 - 94, 14)
-    assert ledger().cost_of(200, since_ns=160) == Cost(2, 0, 0, 0, 10)
-    assert ledger().cost_of(200) == Cost(9, 7, 0, 0, 10), "what another failure took is under way for ever"
-    assert ledger().cost_of(94, until_ns=150) == Cost(3, 2, 4, 140 - 94, 0), "nothing says that delivery is back"
+    assert ledger().cost_of(94) == Cost(3, 2, 5, 150 - 94, 14, 7)
+    assert ledger().cost_of(200, since_ns=160) == Cost(2, 0, 0, 0, 10, 0)
+    assert ledger().cost_of(200) == Cost(9, 7, 0, 0, 10, 7), "what another failure took is under way for ever"
+    assert ledger().cost_of(94, until_ns=150) == Cost(3, 2, 4, 140 - 94, 0, 6), "nothing says that delivery is back"
+
+
+def test_what_is_sent_again_comes_late_and_is_missed_but_not_lost() -> None:
+    made = Ledger(in_time_ns=30)
+    made.sent((at // 10, at) for at in range(0, 300, 10))
+    made.arrived((at // 10, at + (500 if 80 <= at <= 150 else 25)) for at in range(0, 300, 10) if at != 100)
+    assert made.missed() == [8, 9, 10, 11, 12, 13, 14, 15]
+    assert made.lost() == [10]
+    assert made.cost_of(94) == Cost(3, 2, 6, 150 - 94, 14, 1)
+
+
+def test_what_never_left_counts_as_not_sent() -> None:
+    made = ledger()
+    made.refused([8, 9, 15])
+    assert (made.n_sent, made.n_refused) == (27, 3)
+    assert made.lost() == [10, 11, 13, 14]
 
 
 def test_what_comes_twice_or_from_nowhere() -> None:

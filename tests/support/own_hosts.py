@@ -34,7 +34,7 @@ def on_own_hosts(test: Callable[..., None]) -> Callable[..., None]:
         node = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
         words = BY_USER.split()
         if subprocess.run([*words, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
-            words += [sys.executable, "-m", "pytest", "-n", "0", node]
+            words += [sys.executable, "-m", "pytest", "-n", "0", "-m", "long or not long", node]
             done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {NESTED: "1"})
             assert done.returncode == 0, done.stdout
 

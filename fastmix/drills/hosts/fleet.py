@@ -15,7 +15,7 @@ from fastmix.bench.under_test import NodeUnderTest
 from fastmix.drills.hosts import process
 from fastmix.drills.hosts.lan import Host, Lan
 from fastmix.drills.hosts.layout import HostedNetwork
-from fastmix.drills.hosts.ledger import Ledger
+from fastmix.drills.hosts.ledger import NEVER, Ledger
 from fastmix.drills.hosts.member import MARK_SIZE
 from fastmix.drills.hosts.process import Talking
 from fastmix.drills.stage.scene import is_there
@@ -40,15 +40,16 @@ class Fleet:
         progress: Callable[[str], object] = lambda _: None,
         *,
         retransmit_after_s: float | None = NO_RETRANSMISSION_S,
+        in_time_ns: int = NEVER,
     ) -> None:
         """The nodes are on the first hosts of the Lan, the clients behind them. `progress` is told what happens.
 
         Clients retransmit nothing, so that a message is a packet, and one that is lost is missed; `retransmit_after_s` changes
-        that (None: as clients do by default)."""
+        that (None: as clients do by default); then what comes later than `in_time_ns` has been sent again."""
         self.lan, self.network, self._progress, self._retransmit_after_s = lan, network, progress, retransmit_after_s
         self.nodes: dict[int, NodeUnderTest] = {}
         self.clients: list[Talking] = []
-        self.ledger = Ledger()
+        self.ledger = Ledger(in_time_ns)
         self.mark = os.urandom(MARK_SIZE)
         self._reports: dict[int, dict[str, Any]] = {}
         self._addresses: dict[int, str] = {}
@@ -87,6 +88,7 @@ class Fleet:
             self.launch(number)
         for number in self.nodes:
             self.wait_ready(number)
+        self.wait_formed()
         self._progress(f"starting {layout.clients} clients")
         for at in range(layout.clients):
             self._start_client(at)
@@ -103,6 +105,11 @@ class Fleet:
     def wait_ready(self, number: int) -> None:
         """Until a node that was launched works; meanwhile the clients are listened to."""
         self.nodes[number].wait_ready(lambda: self.run(LOOK_S))
+
+    def wait_formed(self) -> None:
+        """Until all nodes that run are one network; meanwhile the clients are listened to."""
+        states = [node.state_dir for node in self.nodes.values()]
+        self.until(lambda: self.network.is_formed(states), START_S, "the network has not formed")
 
     def _start_client(self, at: int) -> None:
         log = self.network.directory / f"client-{at}.log"
@@ -145,6 +152,7 @@ class Fleet:
         for said in lines:
             self.ledger.sent(said.get("sent", ()))
             self.ledger.arrived(said.get("arrived", ()))
+            self.ledger.refused(said.get("refused", ()))
             if "address" in said:
                 self._addresses[at] = said["address"]
                 if self._per_s:  # another exit: the others have to know

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fastmix.config import MixnodeConfig
+from fastmix.control.ask import ask
 from fastmix.directory.admission import TOKEN_SIZE
 from fastmix.directory.bootstrap import Bootstrap
 from fastmix.directory.token_file import write_token_hash
 from fastmix.drills.hosts.lan import Host
 from fastmix.drills.hosts.layout import PORT, Layout
+from fastmix.errors import FastmixError
 from fastmix.files.durations import format_duration
 from fastmix.keys.hierarchy import Identity
 from fastmix.plan import identity_table, write_store
@@ -66,6 +68,13 @@ class FormingNetwork:
         """As the node will read it."""
         return MixnodeConfig.load(self._config_path(number))
 
+    def is_formed(self, states: Sequence[Path]) -> bool:
+        """Whether all believe one document, which names so many nodes, and each is linked with all of other layers."""
+        told = [shown(state) for state in states]
+        if any(not each.get("ready") or len(each["nodes"]) != len(states) for each in told):
+            return False
+        return len({each["hash"] for each in told}) == 1 and all(map(is_linked, told))
+
     def node_address(self, number: int) -> tuple[str, int]:
         """Where the node's datagrams go."""
         return self._addresses[number], PORT
@@ -83,3 +92,18 @@ class FormingNetwork:
     def record_path(self, at: int) -> Path:
         """Where a client writes down the `kx_public`s of all that it builds, 32 bytes each."""
         return self.directory / f"kx-{at}"
+
+
+def shown(state: Path) -> dict[str, Any]:
+    """What a node says of its network; nothing where it does not answer."""
+    try:
+        told: dict[str, Any] = ask(state, "network")
+    except (FastmixError, OSError):
+        return {}
+    return told
+
+
+def is_linked(told: dict[str, Any]) -> bool:
+    """Whether packets can leave for every node of another layer."""
+    own = next((node["layer"] for node in told["nodes"] if node["identity"] == told["identity"]), None)
+    return own is not None and all(node["link"] == "up" for node in told["nodes"] if node["layer"] != own)

@@ -1,5 +1,6 @@
 """How large a network on hosts is, how it mixes, and whatever else does not depend on how it comes about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,10 @@ class HostedNetwork(Protocol):
 
     def node_config(self, number: int) -> MixnodeConfig:
         """As the node will read it."""
+        ...
+
+    def is_formed(self, states: Sequence[Path]) -> bool:
+        """Whether these nodes, by their state directories, are all that there are, and each is linked with all that it needs."""
         ...
 
     def client_setup(self, at: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fastmix.client import Address, Client
 from fastmix.demo.client import Background
 from fastmix.demo.talk import hear, say, standard_input
-from fastmix.errors import FastmixError
+from fastmix.errors import BatchTimeout, FastmixError
 
 TOLD_EVERY_S = 0.1
 MARK_SIZE = 16
@@ -47,6 +47,7 @@ class Member:
         self._mark, self._size = bytes.fromhex(setup["mark"]), int(setup["size"])
         self._sent: list[tuple[int, int]] = []
         self._arrived: list[tuple[int, int]] = []
+        self._refused: list[int] = []
         self._sending = Background()
         self._random = random.Random(self._next)
 
@@ -63,8 +64,10 @@ class Member:
         self._sent.append((number, time.monotonic_ns()))
         try:
             await self._client.send(to, message(number, self._mark, self._size), timeout=self._timeout_s)
-        except FastmixError:
+        except BatchTimeout:
             return  # whether it has come, its receiver says
+        except FastmixError:
+            self._refused.append(number)  # and never left
 
     async def receive(self) -> None:
         """Until the process ends."""
@@ -76,7 +79,8 @@ class Member:
         """What happened since the last call."""
         sent, self._sent = self._sent, []
         arrived, self._arrived = self._arrived, []
-        return {"sent": sent, "arrived": arrived}
+        refused, self._refused = self._refused, []
+        return {"sent": sent, "arrived": arrived, "refused": refused}
 
     async def tell(self) -> None:
         """Says it, again and again; and the client's address, when it changes."""

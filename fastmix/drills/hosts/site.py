@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fastmix.bench.cores import ENDINGS
 from fastmix.bench.machine import describe_machine
@@ -18,7 +19,7 @@ from fastmix.cli.output import version
 from fastmix.drills.hosts.capture import Capture
 from fastmix.drills.hosts.fleet import Fleet
 from fastmix.drills.hosts.lan import Host, Lan
-from fastmix.drills.hosts.layout import Layout
+from fastmix.drills.hosts.layout import HostedNetwork, Layout
 from fastmix.drills.hosts.static import StaticNetwork
 from fastmix.drills.stage.report import Options, Outcome, Report
 from fastmix.drills.stage.scene import ATTEMPTS
@@ -26,6 +27,7 @@ from fastmix.files.durations import format_duration
 from fastmix.files.temporary import FleetingDirectory
 from fastmix.status import Metrics
 
+MakeNetwork = Callable[[Layout, Sequence[Host], Path], HostedNetwork]
 CAPTURE_ROOM = 512 << 20
 """Bytes that a capture may come to."""
 
@@ -49,14 +51,17 @@ class Site:
 
 
 @contextmanager
-def open_site(options: Options, layout: Layout, *, spare: int = 0, offloads: bool = True) -> Iterator[Site]:
-    """A network that runs; nothing of it stays. `ConfigError` where there can be no namespaces."""
+def open_site(
+    options: Options, layout: Layout, kind: MakeNetwork = StaticNetwork, *, spare: int = 0, offloads: bool = True, **how: Any
+) -> Iterator[Site]:
+    """A network that runs; nothing of it stays. `kind`: `StaticNetwork`, `FormingNetwork`. `ConfigError` where there can be no
+    namespaces. `how`: see `Fleet`."""
     with (
         unwinding(),
         Lan(layout.nodes + layout.clients + spare, offloads=offloads) as lan,
         FleetingDirectory("fastmix-drill-", layout.room + CAPTURE_ROOM) as directory,
         Capture(lan, directory / "all.pcap") as capture,
-        Fleet(lan, StaticNetwork(layout, lan.hosts, directory), lambda what: options.progress(0.02, what)) as fleet,
+        Fleet(lan, kind(layout, lan.hosts, directory), lambda what: options.progress(0.02, what), **how) as fleet,
     ):
         yield Site(options, directory, lan, fleet, capture, directory / "all.pcap")
 

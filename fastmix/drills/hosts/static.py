@@ -48,6 +48,10 @@ class StaticNetwork:
         """As the node will read it."""
         return MixnodeConfig.load(self._config_path(number))
 
+    def is_formed(self, states: Sequence[Path]) -> bool:
+        """From the start."""
+        return True
+
     def node_address(self, number: int) -> tuple[str, int]:
         """Where the node's datagrams go."""
         return self.network.node(number).address
