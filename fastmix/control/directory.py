@@ -28,8 +28,8 @@ Ask = Callable[[bytes, str, bytes], Awaitable[bytes]]
 
 
 class Directory:
-    """`ask` asks an authority; `apply` is called with each new view, and this node's entry in it; `pass_on` takes a publication to
-    an authority; `founds`: this node makes the network's first document."""
+    """`ask` asks an authority; `apply` is called with each new view, and this node's entry in it; `pass_on` takes a publication
+    to an authority; `founds`: this node makes the network's first document."""
 
     def __init__(
         self, me: bytes, state: DirectoryState, author: Author | None, pool: Pool, *, ask: Ask,
@@ -43,10 +43,11 @@ class Directory:
         self.own: Entry | None = None
 
     def changed(self) -> None:
-        """There is a new document, or a record that one names."""
-        self.view = view = self.state.view()
+        """There is a new document, a record that one names, or a proof that none can be believed."""
+        view = self.state.view()
         if view is None:
-            return
+            return  # what was known goes on
+        self.view = view
         self.own = next((entry for entry in view.document.entries if entry.identity == self._me), None)
         self.spread.set_peers(identity for identity in view.records if identity != self._me)
         self._apply(view, self.own)

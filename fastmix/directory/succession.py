@@ -138,6 +138,16 @@ class Succession:
         self.current = None
         return Answer(Outcome.EQUIVOCATION, f"two documents of epoch {signed.document.epoch} are signed")
 
+    def prove(self, data: bytes) -> bool:
+        """Takes somebody's proof of equivocation; False where it is none by the rules that are known here."""
+        try:
+            epoch = open_document(decode(data, Proof, "proof").first.to_bytes()).document.epoch
+            check_proof(data, self._kept[epoch][1] if epoch in self._kept else self._next_rule)
+        except CryptoError:
+            return False
+        self.proof, self.current = data, None
+        return True
+
     def _refusal(self, document: Document, now_ns: int, *, missed: bool) -> Answer | None:
         if document.valid_until_ns <= now_ns and not missed:
             return Answer(

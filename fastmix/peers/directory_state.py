@@ -19,7 +19,7 @@ from fastmix.files.durable import write_durably
 from fastmix.peers.messages import RECORDS_AT_ONCE, Documents, Introduction, Since, Wanted, fitting
 from fastmix.peers.view import View, view_of
 
-INTRODUCTION, RECORDS = "introduction", "records"
+INTRODUCTION, RECORDS, PROOF = "introduction", "records", "proof"
 PENDING_MAX = 256
 """Records of nodes that no document names yet."""
 NONE = bytes(32)
@@ -52,6 +52,8 @@ class DirectoryState:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}: check its owner and mode") from None
         except CryptoError as error:
             raise ConfigError(f"{path}: damaged: {error}: remove it, and the node joins its network anew") from None
+        with suppress(FileNotFoundError):
+            state.succession.prove((folder / PROOF).read_bytes())
         for kept in sorted((folder / RECORDS).glob("*")):
             with suppress(CryptoError, OSError):  # over, or damaged: it is asked for again
                 state.add_record(kept.read_bytes()[: SIZE_MAX + 1], now_ns)
@@ -87,10 +89,20 @@ class DirectoryState:
         """Takes what others have answered; what became of it."""
         before = self.since
         answer = self.succession.catch_up(list(documents), now_ns)
-        if self.since != before:
+        if self.succession.proof is not None:
+            self._write(Path(PROOF), self.succession.proof)
+        elif self.since != before:
             self._forget()
             self.save()
         return answer
+
+    def take_proof(self, proof: bytes) -> bool:
+        """Believes nothing more where somebody proves that authorities have signed two documents of one epoch; whether that is
+        new, and so."""
+        if self.succession.proof is not None or not self.succession.prove(proof):
+            return False
+        self._write(Path(PROOF), proof)
+        return True
 
     def add_record(self, data: bytes, now_ns: int) -> NodeRecord:
         """Keeps a signed record that the document names, or may name soon. `CryptoError` where it is none, or of another

@@ -23,10 +23,14 @@ async def catch_up(state: DirectoryState, ask: Ask, unix_ns: Callable[[], int]) 
     answers what is refused."""
     found = False
     for _ in range(ROUNDS_MAX):
-        before = state.since
+        before, before_proof = state.since, state.succession.proof
         answered = read(await ask(Question.DOCUMENTS, msgspec.msgpack.encode(before)), Documents)
+        if answered.proof and state.take_proof(answered.proof):
+            return True
         answer = state.take(answered.documents, unix_ns())
         found = found or state.since != before
+        if answer.outcome is Outcome.EQUIVOCATION and not before_proof:
+            return True
         if answer.outcome not in QUIET:
             raise NetworkFailure(f"a document was refused: {answer.text}")
         if state.since == before or state.since.epoch >= answered.epoch:

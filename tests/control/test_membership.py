@@ -1,16 +1,23 @@
 """Nodes find each other, keep what they know, and refuse who does not belong: over real connections, without data planes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from members import Member, eventually
+from members import Member, Rows, eventually
+from msgspec import structs
 
+from fastmix.control import entry
 from fastmix.directory.admission import token_text
+from fastmix.directory.document import unsigned
+from fastmix.directory.succession import Outcome, check_proof
 from fastmix.directory.token_file import write_token_hash
 from fastmix.errors import ConfigError, NetworkFailure
+from fastmix.peers import linking
+from fastmix.peers.directory_state import DirectoryState
 
 Make = Any
 
@@ -206,3 +213,57 @@ async def test_what_was_signed_before_a_kill_is_completed(make: Make, monkeypatc
     first.start()
     await eventually(lambda: first.epoch >= signed.document.epoch)
     assert first.member.directory.state.succession.hash_of(signed.document.epoch) == signed.hash
+
+
+async def test_two_documents_of_one_epoch_are_found_out_by_all(make: Make) -> None:
+    """Each is shown to one node only. Whoever compares has the proof, which all get, and no restart forgets."""
+    first = make().start()
+    others = [make(first).start() for _ in range(3)]
+    await formed(first, *others)
+    directory = first.member.directory
+    author, document = directory.author, directory.author._next(directory.author.members(time.time_ns()), time.time_ns())
+    await asyncio.gather(*(each.stop() for each in (first, *others)))
+    for at, other in enumerate(others[:2]):
+        state = DirectoryState.load(entry.folder_of(other.config), time.time_ns())
+        signed = unsigned(structs.replace(document, made_ns=document.made_ns + at)).signed_by(first.identity)
+        assert state.take([signed.envelope.to_bytes()], time.time_ns()).outcome is Outcome.TAKEN
+    for each in others:
+        each.start()
+    await eventually(lambda: all(each.member.directory and each.member.directory.state.succession.proof for each in others))
+    proof = others[2].member.directory.state.succession.proof
+    assert check_proof(proof, author.rule) == document.epoch
+    assert next(issue.name for issue in others[2].member.directory.issues()) == "equivocation"
+    await others[2].stop()
+    others[2].start()
+    await eventually(lambda: others[2].member.directory)
+    assert others[2].member.directory.state.succession.proof == proof
+
+
+async def test_roots_are_renewed_and_made_anew_after_a_restart(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is another one, at both ends the same, and neither end sends before the other takes frames."""
+    monkeypatch.setattr(linking, "LIFE_S", 2 * linking.OVERLAP_S + 0.3)
+    first = make().start()
+    others = [make(first).start() for _ in range(2)]
+    await formed(first, *others)
+    members = {each.identity.public: each for each in (first, *others)}
+
+    def exchanges() -> dict[frozenset[bytes], bytes]:
+        """Those that both ends send under."""
+        found = {}
+        for me, one in members.items():
+            for peer, row in one.rows.sending.items():
+                found.setdefault(frozenset((me, peer)), set()).add(one.rows.roots[row][1].exchange)
+        return {pair: each.pop() for pair, each in found.items() if len(each) == 1}
+
+    seen: dict[frozenset[bytes], set[bytes]] = {}
+
+    def renewed() -> bool:
+        for pair, exchange in exchanges().items():
+            seen.setdefault(pair, set()).add(exchange)
+        return len(seen) == 3 and all(len(each) >= 4 for each in seen.values())
+
+    await eventually(renewed)
+    await others[1].stop()
+    others[1].rows = Rows()  # as after a kill: it has lost all roots
+    others[1].start()
+    await eventually(lambda: others[1].is_linked() and len(exchanges()) == 3)
