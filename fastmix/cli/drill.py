@@ -107,4 +107,6 @@ def figure_text(value: object) -> object:
     """A figure for a person: `1,000`; `drop_mac 3, drop_replay 1`, or `none`."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {figure_text(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "; ".join(str(figure_text(one)) for one in value)
     return f"{value:,}" if isinstance(value, int) else value

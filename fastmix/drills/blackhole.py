@@ -2,7 +2,7 @@
 
 import time
 
-from fastmix.drills.hosts.failing import Failure, drill
+from fastmix.drills.hosts.failing import Failure, drill, place_of
 from fastmix.drills.hosts.fleet import Fleet
 from fastmix.drills.stage.report import Options, Report
 
@@ -19,8 +19,9 @@ def run(options: Options) -> Report:
 def fail(fleet: Fleet, at: int, failed_s: float) -> Failure:
     """Another node each time, never the first."""
     number = 1 + at % (fleet.network.layout.nodes - 1)
+    what = place_of(fleet, number)
     began_ns, last = time.monotonic_ns(), fleet.nodes[number].metrics()
     fleet.blackhole(number)
     fleet.run(failed_s)
     fleet.lan.heal()
-    return Failure(began_ns, time.monotonic_ns(), last.pooled + last.in_stage)
+    return Failure(began_ns, time.monotonic_ns(), last.pooled + last.in_stage, what=what)

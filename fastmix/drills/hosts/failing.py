@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fastmix.drills.hosts.fleet import Fleet
-from fastmix.drills.hosts.forming import FormingNetwork
+from fastmix.drills.hosts.forming import FormingNetwork, shown
 from fastmix.drills.hosts.layout import Layout
 from fastmix.drills.hosts.ledger import NEVER, Cost
 from fastmix.drills.hosts.site import Site, open_site, repeated_while_void, report_of
@@ -40,12 +40,13 @@ FULL, SHORT = Tempo(5.0, 20.0, 15.0), Tempo(2.0, 8.0, 5.0)
 @dataclass(frozen=True)
 class Failure:
     """When something failed, and when that was over. `held`: packets that were in it, by its own word. `passable`: the network
-    goes around it, so that delivery is back before it is over."""
+    goes around it, so that delivery is back before it is over. `what` has failed, for the report."""
 
     began_ns: int
     ended_ns: int
     held: int = 0
     passable: bool = True
+    what: str = ""
 
 
 Fail = Callable[[Fleet, int, float], Failure]
@@ -95,7 +96,9 @@ def account(fleet: Fleet, failures: list[Failure], calm: list[int]) -> Outcome:
     lost = len(ledger.lost())
     return Outcome({
         "failures": len(failures), "messages": ledger.n_sent, "arrived": ledger.n_arrived, "refused": ledger.n_refused,
-        "lost": lost, "held_by_what_failed": sum(failure.held for failure in failures), **told(during),
+        "lost": lost,
+        "each": [told([cost]) | {"what": failure.what} for cost, failure in zip(during, failures, strict=True)],
+        "held_by_what_failed": sum(failure.held for failure in failures), **told(during),
         **{f"{name}_when_over": value for name, value in told(after).items()},
     }, {
         "no message came twice or from nowhere": ledger.n_doubled == ledger.n_unknown == 0,
@@ -103,6 +106,13 @@ def account(fleet: Fleet, failures: list[Failure], calm: list[int]) -> Outcome:
         f"full delivery was back within {BACK_S:.0f} s": all(each.back_after_ns <= BACK_S * 1e9 for each in have_to_be_back),
         "and stayed": all(each.sent_since >= PER_S for each in have_to_be_back),
     })  # fmt: skip
+
+
+def place_of(fleet: Fleet, number: int) -> str:
+    """Which node that is, for the report."""
+    about = shown(fleet.nodes[number].state_dir)
+    layer = next((node["layer"] for node in about.get("nodes", ()) if node["identity"] == about["identity"]), None)
+    return f"node {number} of layer {layer}"
 
 
 def told(costs: list[Cost]) -> Figures:
