@@ -52,11 +52,11 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
     server = await serve(duties, duties.config.state_dir, handover.get("owner"))
     path = duties.config.state_dir / SOCKET_NAME
     mine = path.lstat()
-    async with membership_of(duties) as failed:
+    async with membership_of(duties) as look:
         while os.getppid() == handover["parent"] and not duties.page["process"]["ended"][0]:
             duties.tick()
             duties.records.flush()
-            failed()
+            look()
             told.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(told.wait(), TICK_S)
@@ -71,18 +71,28 @@ async def control(duties: Duties, handover: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def membership_of(duties: Duties) -> AsyncIterator[Callable[[], None]]:
-    """The membership of a node that has one, as long as the `with` lasts: call what it gives now and then, to hear of its end."""
+    """The membership of a node that has one, as long as the `with` lasts. Call what it gives now and then: it raises what has
+    ended the membership, and begins the farewell when the node is to leave."""
     member = duties.member
     if member is None:
         yield lambda: None
         return
-    running = asyncio.create_task(member.run())
+    running, leaving = asyncio.create_task(member.run()), list[asyncio.Task[None]]()
+
+    def look() -> None:
+        if running.done():
+            running.result()
+        if duties.page["process"]["leave"][0] and not leaving:
+            leaving.append(asyncio.create_task(member.leave()))
+            leaving[0].add_done_callback(lambda _: duties.drain())
+
     try:
-        yield lambda: running.result() if running.done() else None
+        yield look
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError, FastmixError):
-            await running
+        for task in (running, *leaving):
+            task.cancel()
+            with suppress(asyncio.CancelledError, FastmixError):
+                await task
 
 
 @contextmanager

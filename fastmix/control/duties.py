@@ -76,6 +76,7 @@ class Duties:
         if isinstance(self.links, PeerRows):
             capacity = self.config.workers * int(self.page["process"]["unwraps_per_s"][0])
             self.member = Membership(self.config, self.identity, self.links, capacity)
+            self.page["process"]["farewell"] = 1
         self.is_ending = False
         self.rotation_problem = ""
 
@@ -169,8 +170,11 @@ class Duties:
         process["policy_at"] = half + 1
 
     def drain(self, word: int = 1) -> None:
-        """1: take nothing new and let the pool run empty; 2: drop what is left."""
-        command = self.page["command"]
+        """1: take nothing new and let the pool run empty, after a farewell where there is one; 2: drop what is left."""
+        process, command = self.page["process"], self.page["command"]
+        if word == 1 and process["farewell"][0] and not process["leave"][0]:
+            process["leave"] = 1
+            return
         command["drain"] = max(word, int(command["drain"][0]))
         command["wake"] += 1
 
@@ -179,7 +183,7 @@ class Duties:
         process = self.page["process"]
         if process["drained"][0]:
             return NodeState.STOPPED
-        if self.page["command"]["drain"][0]:
+        if self.page["command"]["drain"][0] or process["leave"][0]:
             return NodeState.DRAINING
         return NodeState.RUNNING if process["ready"][0] else NodeState.STARTING
 

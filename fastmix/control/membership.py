@@ -12,6 +12,7 @@ import msgspec
 
 from fastmix.config import MixnodeConfig
 from fastmix.control import entry
+from fastmix.control.agreement import HOPS
 from fastmix.control.directory import Directory
 from fastmix.control.identity import NodeIdentity
 from fastmix.control.own_record import OwnRecord
@@ -21,6 +22,8 @@ from fastmix.descriptor import Descriptor
 from fastmix.directory.bootstrap import Bootstrap
 from fastmix.directory.document import Entry
 from fastmix.errors import FastmixError, NetworkFailure
+from fastmix.files.durations import duration_ns
+from fastmix.keys.slots import DELAYS_A_HOP
 from fastmix.packet.geometry import GEOMETRIES
 from fastmix.peers.authoring import Author, pen_of
 from fastmix.peers.directory_state import DirectoryState
@@ -37,6 +40,10 @@ from fastmix.tls.server import Door
 log = logging.getLogger(__name__)
 LOOK_S = 0.25
 """Between two looks at record, documents and who is at work."""
+LEAVE_S = 25.0
+"""A farewell takes no longer, whoever is slow."""
+NOTICE_S = 4.0
+"""Until all nodes and clients have a new document: they look every two seconds."""
 PUBLISH_S = 2.0
 """Between two tries to have a record named in a document."""
 
@@ -97,6 +104,32 @@ class Membership:
     def stir(self) -> None:
         """Something has happened: looks at once."""
         self._stirred.set()
+
+    async def leave(self) -> None:
+        """Has the node marked as one that is away, and waits until nobody builds packets for it any more and those that were
+        built are through."""
+        directory = self.directory
+        if directory is None or directory.own is None or not directory.own.up or not self._is_needed(directory):
+            return
+        with suppress(TimeoutError, NetworkFailure):
+            async with asyncio.timeout(LEAVE_S):
+                if directory.author is not None:
+                    directory.author.leaving.add(self.me)
+                await self._tell_authorities(directory)
+                self.stir()
+                while directory.own.up:
+                    await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(NOTICE_S + self._road_s())
+
+    def _is_needed(self, directory: Directory) -> bool:
+        """Whether anybody builds packets for this node."""
+        return directory.view is not None and directory.view.document.ready
+
+    def _road_s(self) -> float:
+        """The longest that packets are on their way, as the graces of keys have it."""
+        settings = self.directory.state.settings if self.directory else None
+        mean_ns = settings.mean_delay_ns if settings else 0
+        return HOPS * (DELAYS_A_HOP * mean_ns + duration_ns(self._config.mixing.max_latency)) / 1e9
 
     @property
     def number(self) -> int | None:
@@ -191,6 +224,16 @@ class Membership:
         self._entered.open_to(self._handlers)
         directory.spread.set_way_in(self._entered.connection.ask)
         return self._entered
+
+    async def _tell_authorities(self, directory: Directory) -> None:
+        """That this node leaves. `NetworkFailure` where none hears it."""
+        told = int(directory.author is not None)
+        for authority in directory.state.succession.rule.authorities:
+            with suppress(NetworkFailure):
+                await self.pool.ask(authority, Question.LEAVING, b"")
+                told += 1
+        if not told:
+            raise NetworkFailure("no authority could be told that this node leaves")
 
     async def _to_authority(self, body: bytes) -> None:
         """Takes a publication to an authority: a newcomer by way of the node that has let it in."""

@@ -49,6 +49,8 @@ class Answers:
         answers[Question.PUBLISH] = publish
         if visitor.is_peer:
             answers[Question.NEWS] = news
+        if self._author is not None and visitor.is_peer:
+            answers[Question.LEAVING] = partial(self._leaving, visitor.identity)
         if self._author is not None and visitor.identity in self._author.rule.authorities:
             answers[Question.PROPOSE] = partial(self._propose, connection.ask)
         return answers
@@ -78,6 +80,11 @@ class Answers:
             raise NetworkFailure("that is another node's record: each publishes its own")
         if not vouched:
             await self._share(body)
+        return b""
+
+    async def _leaving(self, identity: bytes, _: bytes) -> bytes:
+        assert self._author is not None
+        self._author.leaving.add(identity)
         return b""
 
     async def _propose(self, ask: Ask, body: bytes) -> bytes:

@@ -61,6 +61,8 @@ class Author:
     gone: dict[bytes, int] = field(default_factory=dict)
     """Since when nodes have not been seen at work."""
     lacking_since_ns: int | None = None
+    leaving: set[bytes] = field(default_factory=set)
+    """Nodes that have said that they go, and have not said anything of themselves since."""
 
     def check(self, identity: bytes, token: bytes) -> None:
         """`NetworkFailure` where that identity may not come in."""
@@ -77,6 +79,7 @@ class Author:
             if not vouched or self.admission().policy == "list":
                 self.check(record.identity, token)
             self._check_fit(record)
+            self.leaving.discard(record.identity)
         except NetworkFailure:
             self.state.drop(data)
             raise
@@ -176,7 +179,7 @@ class Author:
                 newest[record.identity] = data, record
         members = {}
         for identity, (data, record) in newest.items():
-            up = self.seen(identity)
+            up = self.seen(identity) and identity not in self.leaving
             if up:
                 self.gone.pop(identity, None)
             else:

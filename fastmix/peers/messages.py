@@ -6,6 +6,7 @@
 | documents | anyone | `Since` | `Documents`: those after an epoch that are kept, in order |
 | records | anyone | `Wanted` | `Records`: signed node records by their hash, as many as there are and fit |
 | publish | node | `Publication` | empty, once an authority has taken it |
+| leaving | node | | empty: an authority, which marks the asker in its next document |
 | news | peer | | nothing: there is a document that the other end may not have |
 | propose | authority | a signed document | the same, with one signature more |
 | link | node, client | `LinkOffer` | an `Answer` of `links.exchange`, once frames under its root are taken |
@@ -44,6 +45,7 @@ class Question(StrEnum):
     DOCUMENTS = "documents"
     RECORDS = "records"
     PUBLISH = "publish"
+    LEAVING = "leaving"
     NEWS = "news"
     PROPOSE = "propose"
     LINK = "link"

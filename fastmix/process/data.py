@@ -92,11 +92,14 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
 
 
 def command_signals(page: Region, parent_pid: int, drain_s: float) -> None:
-    """SIGTERM drains; Ctrl-C and the end of a terminal reach every process there, but are the parent's to judge. Where the parent
-    is gone, nobody is there to end a data plane that stands still in a strategy: then an alarm does, once a drain should be over.
+    """SIGTERM drains, unless control is to say farewell first; Ctrl-C and the end of a terminal reach every process there, but
+    are the parent's to judge. Where the parent is gone, nobody is there to end a data plane that stands still in a strategy: then an
+    alarm does, once a drain should be over.
     """
 
     def drain(_signal: int, _frame: object) -> None:
+        if page["process"]["farewell"][0] and os.getppid() == parent_pid:
+            return  # the parent has that signal, too
         page["command"]["drain"] = max(1, int(page["command"]["drain"][0]))
         page["command"]["wake"] += 1
         if os.getppid() != parent_pid:

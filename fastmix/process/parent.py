@@ -50,6 +50,8 @@ FAILURES = 5
 """A child that so often in a row fails before it is ready, or by itself within a second, is not started again."""
 BACKOFF_S = 0.05
 """Doubled with each failure: what makes a child fail may pass."""
+FAREWELL_MOST_S = 30.0
+"""So long control may take to tell the network."""
 END_WAIT_S = 2.0
 """So long a child that must end has to do so by itself."""
 
@@ -93,7 +95,7 @@ class Parent:
         self.drain_signals = {signal.SIGTERM, signal.SIGINT}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup: a terminal that closes ends its node
             self.drain_signals.add(signal.SIGHUP)
-        self.give_up_at = math.inf
+        self.give_up_at = self.drain_at = math.inf
         self.network = network_of(config)
         self.network.node(config.number)
         check_cores(config.cores)
@@ -194,6 +196,8 @@ class Parent:
         """One signal, or a look whether the node is ready. Told to drop, the data plane has to end soon: a strategy may hang."""
         if self.page["command"]["drain"][0] > 1:
             self.give_up_at = min(self.give_up_at, time.monotonic() + END_WAIT_S)
+        if time.monotonic() >= self.drain_at:
+            self._drain_now(1)
         waiting = self.on_ready is not None
         arrived = signal.sigtimedwait(SIGNALS, 0.02 if waiting else 1.0)
         if waiting and self.on_ready and self.page["process"]["ready"][0]:
@@ -207,11 +211,22 @@ class Parent:
             self._drain()
 
     def _drain(self) -> None:
-        """The first time drains, the second drops. A signal to the whole group is one, though the data plane notes it too."""
+        """The first time drains, after a farewell where there is one; the second drops. A signal to the whole group is one,
+        though the data plane notes it too."""
         self.told += 1
-        log.info("draining: nothing new is taken" if self.told == 1 else "stopping: what still waits is dropped")
+        process = self.page["process"]
+        if self.told == 1 and process["farewell"][0] and self.control.pid:
+            log.info("leaving: the network is told first, so that nothing comes any more")
+            process["leave"] = 1
+            self.drain_at = time.monotonic() + FAREWELL_MOST_S
+            return
+        self._drain_now(min(self.told, 2))
+
+    def _drain_now(self, word: int) -> None:
+        log.info("draining: nothing new is taken" if word == 1 else "stopping: what still waits is dropped")
+        self.drain_at = math.inf
         command = self.page["command"]
-        command["drain"] = max(min(self.told, 2), int(command["drain"][0]))
+        command["drain"] = max(word, int(command["drain"][0]))
         command["wake"] += 1
 
     def _reap(self) -> None:

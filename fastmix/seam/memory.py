@@ -54,6 +54,8 @@ PROCESS_WORDS = np.dtype(
         ("io", "S8"),
         ("policy", "<i8", (2, 3)),
         ("policy_at", "<u4"),
+        ("farewell", "<u4"),
+        ("leave", "<u4"),
     ]
 )
 """`started_ns`: steady clock, when the parent began; `last_batch_ns`: wall clock, when packets left last; `adopted`: generation
@@ -61,7 +63,8 @@ of the snapshot that all threads of the data plane use, so that the copy before 
 that it has sent its last packet; `ended`: the parent says that there is none any more; `unwraps_per_s`: what one core can do with
 the kernels of `isa`, as the parent has measured it at the start; `restarts`: data planes that the parent has started again; `io`:
 how datagrams move; `policy`: the rotation policy that was set since the start (interval and overlap in ns, backup keys), in the
-half `policy_at` - 1; 0: none was."""
+half `policy_at` - 1; 0: none was; `farewell`: control would tell the network before the node drains; `leave`: it is to do so,
+and drain then."""
 ASKED_MAX = 1024
 KEPT = np.dtype(
     [("state", "<u4"), ("asked_size", "<u4"), ("audit_key", "u1", 32), ("seed", "u1", 32), ("asked", "u1", ASKED_MAX)]

@@ -10,7 +10,7 @@ import pytest
 from members import Member, Rows, eventually
 from msgspec import structs
 
-from fastmix.control import entry
+from fastmix.control import entry, membership
 from fastmix.directory.admission import token_text
 from fastmix.directory.document import unsigned
 from fastmix.directory.succession import Outcome, check_proof
@@ -84,6 +84,25 @@ async def test_a_node_that_dies_is_marked_and_comes_back(make: Make) -> None:
     others[0].start()
     await eventually(lambda: ups(first) == ups(others[1]) == ups(others[0]) == [True])
     await formed(first, *others)
+
+
+async def test_a_node_that_leaves_says_so_and_stays_until_all_know(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody builds packets for it any more when it stops to take them. It may come again."""
+    monkeypatch.setattr(membership, "NOTICE_S", 0.1)
+    first = make().start()
+    others = [make(first).start() for _ in range(2)]
+    await formed(first, *others)
+    for leaver in (others[1], first):
+        stays = others[0]
+        await leaver.member.leave()
+        entries = {each.identity: each.up for each in stays.member.directory.view.document.entries}
+        assert entries[leaver.identity.public] is False
+        assert entries[stays.identity.public] is True
+        await leaver.stop()
+        leaver.rows.sending.clear()
+        leaver.start()
+        await formed(first, *others)
+        await eventually(lambda stays=stays: all(each.up for each in stays.member.directory.view.document.entries))
 
 
 async def test_who_lacks_the_token_stays_outside(make: Make) -> None:
