@@ -13,8 +13,9 @@ ROOM = 20
 
 
 def full(*words: object) -> str:
-    """What a command says that ends with code 2 because a file does not fit."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    """What a command says that ends with code 2 because a file does not fit. Python must not cache what it compiles: it would
+    leave the first bytes for everybody."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "fastmix", *map(str, words)], capture_output=True, text=True, timeout=120, env=environment,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY)),

@@ -24,7 +24,7 @@ def keys(*args: str | Path, cwd: Path, limit: str = "", **more: str) -> subproce
     """`fastmix keys …` without a terminal; `limit` is a shell command in front of it."""
     if not limit:
         return fastmix("keys", *args, cwd=cwd, COLUMNS="100", **more)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"} | more
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"} | more
     command = ["sh", "-c", f'{limit} exec "$@"', "sh", sys.executable, "-m", "fastmix", "keys", *map(str, args)]
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False, start_new_session=True
