@@ -12,8 +12,6 @@ from fastmix.tls.connection import Connection
 from fastmix.tls.end import End
 from fastmix.tls.pool import BackOff
 
-WIRE = 1
-"""Version of what is said on the wire."""
 Tell = Callable[[str], None]
 """Is told, in words, what a person may want to know."""
 Say = Callable[[str, str], None]

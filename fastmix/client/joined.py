@@ -18,7 +18,7 @@ from fastmix.client.draw import Draw
 from fastmix.client.exchanged import ExchangedWire
 from fastmix.client.following import Equivocation, Following
 from fastmix.client.inbox import InboxLimits
-from fastmix.client.introduce import WIRE, Introductions, Tell
+from fastmix.client.introduce import Introductions, Tell
 from fastmix.client.line import POLL_S, Line, fetch_records
 from fastmix.client.loops import LoopWatch
 from fastmix.client.packets import Observer
@@ -30,7 +30,7 @@ from fastmix.directory.records import NodeRecord
 from fastmix.errors import NetworkFailure
 from fastmix.keys.hierarchy import Identity
 from fastmix.network import LAYERS, NetworkClient
-from fastmix.peers.messages import Documents, Question, read
+from fastmix.peers.messages import WIRE_VERSION, Documents, Question, read
 from fastmix.peers.view import View, view_of
 from fastmix.tls.connection import Connection
 from fastmix.tls.end import End
@@ -77,7 +77,7 @@ class Joined:
         self._shunned: dict[bytes, float] = {}
         self._said: dict[str, str] = {}
         self._stirred = asyncio.Event()
-        self._exit, self._exit_since = b"", 0.0
+        self._exit, self._exit_since, self._why_moved = b"", 0.0, ""
         self._adopted, self._noticed_at = 0, 0.0
 
     @property
@@ -125,7 +125,7 @@ class Joined:
     # Joining
 
     def _end(self, identity: Identity) -> End:
-        return End(identity, identity.tls_private_key(), Speech(WIRE), bytes, lambda *_: {}, self._unix_ns)
+        return End(identity, identity.tls_private_key(), Speech(WIRE_VERSION), bytes, lambda *_: {}, self._unix_ns)
 
     async def _introduced(self) -> Following:
         """The directory, once it can be gone by."""
@@ -141,7 +141,7 @@ class Joined:
                 self._say("directory", f"{failure}; trying again")
                 await asyncio.sleep(POLL_S)
             else:
-                speech = Speech(WIRE, following.settings.geometry, following.settings.network)
+                speech = Speech(WIRE_VERSION, following.settings.geometry, following.settings.network)
                 self._identity_end.speech = self._entry_end.speech = speech
                 return following
             finally:
@@ -228,7 +228,7 @@ class Joined:
         self._say("directory", "")
         self._take_source()
         if self._exit not in self._exits():
-            self._move_exit("it is no exit any more")
+            self._move_exit("it has left the network, or its layer, or is down")
         self._adopt(self._viewed())
 
     def _take_source(self) -> None:
@@ -248,8 +248,11 @@ class Joined:
     def _adopt(self, view: View) -> None:
         """Another document, other records, or another exit: routes, keys, places and lines."""
         assert self._state is not None
+        before = self.session.address
         self._view = view
         self.session.adopt(view.network)
+        if self.session.address != before:
+            self._say("address", f"{self._why_moved}; this client's address is {self.session.address} now")
         self._keys.adopt(view)
         peers = [node for node in view.network.nodes if node.layer == LAYERS[0] or node.identity == self._exit]
         self._wire.adopt({node.number: (node.identity, node.address) for node in peers})
@@ -290,7 +293,7 @@ class Joined:
             key = self._state.renew(now_ns)
             self._view = view = self._viewed()
             self.session.renew(view.network, key.secret, key.replay_set)
-            self._say("address", f"the Sphinx key's day is over: this client's address is {self.session.address} now")
+            self._say("address", f"the Sphinx key's day is over; this client's address is {self.session.address} now")
         if self._state.forget(now_ns):
             self.session.forget_key()
 
@@ -327,7 +330,6 @@ class Joined:
             return
         if self._move_exit(why):
             self._adopt(self._viewed())
-            self._say("address", f"exit given up: {why}; this client's address is {self.session.address} now")
 
     def _move_exit(self, why: str) -> bool:
         """Whether there is another one."""
@@ -338,6 +340,7 @@ class Joined:
         self._shunned[self._exit] = self._clock() + EXIT_SHUNNED_S
         self._watch.forget_exit()
         self._take_exit(other)
+        self._why_moved = f"the exit cannot be used: {why}"
         return True
 
     def _with_proof(self, found: Equivocation) -> NetworkFailure:

@@ -31,18 +31,13 @@ Hops = tuple[int, int, int]
 
 @dataclass(slots=True)
 class Streak:
-    """The loops through a node since the last one that came back."""
+    """Lost loops in a row: how many, the nodes of the other layer that they went through, when the first left, and how many loops
+    had come back until then."""
 
+    since: float
+    n_back: int
     n: int = 0
     partners: set[int] = field(default_factory=set)
-    since: float = 0.0
-    """When the first of them left."""
-
-    def lost(self, partner: int, left: float) -> None:
-        """One more."""
-        self.since = left if not self.n else min(self.since, left)
-        self.n += 1
-        self.partners.add(partner)
 
 
 @dataclass(slots=True)
@@ -54,66 +49,93 @@ class Suspicion:
 
 
 class LoopWatch:
-    """Remembers the loops that are out, and what became of the last ones."""
+    """Remembers the loops that are out, and judges them in the order in which they left."""
 
     def __init__(self, mean_delay: float) -> None:
         """`mean_delay`: seconds, of the network."""
         self._patience = RETURN_MEANS * mean_delay + RETURN_SLACK_S
-        self._out: OrderedDict[bytes, tuple[float, Hops]] = OrderedDict()
+        self._out: OrderedDict[bytes, tuple[float, Hops, bool]] = OrderedDict()
+        """When it left, through whom, whether it is back."""
+        self._late: OrderedDict[bytes, Hops] = OrderedDict()
         self._streaks: dict[int, Streak] = {}
         self._suspected: dict[int, Suspicion] = {}
-        self._last_back = float("-inf")
-        """When the newest loop left of those that came back."""
-        self._all_lost = Streak()
+        self._all: Streak | None = None
         self.n_lost = self.n_back = 0
+
+    @property
+    def n_out(self) -> int:
+        """Loops that may still come back in time."""
+        return len(self._out)
 
     def left(self, loop_id: bytes, hops: Hops, now: float) -> None:
         """A loop leaves."""
-        self._out[loop_id] = (now, hops)
+        self._out[loop_id] = (now, hops, False)
         if len(self._out) > OUT_MAX:
             self._out.popitem(last=False)
 
     def back(self, loop_id: bytes, now: float) -> float | None:
-        """It has come back: the seconds that it took; None for one that is not known, or was given up."""
-        found = self._out.pop(loop_id, None)
+        """It has come back: the seconds that it took; None for one that is not known, or was given up, which shows nevertheless
+        that its nodes are alive."""
+        found = self._out.get(loop_id)
         if found is None:
+            for node in self._late.pop(loop_id, ()):
+                self._streaks.pop(node, None)
             return None
-        left, hops = found
-        self.n_back += 1
-        self._last_back = max(self._last_back, left)
-        self._all_lost = Streak()
-        for node in hops:
-            self._streaks.pop(node, None)
-            suspicion = self._suspected.get(node)
-            if suspicion is not None and suspicion.until <= now:
-                del self._suspected[node]
+        left, hops, _ = found
+        self._out[loop_id] = (left, hops, True)
         return now - left
 
     def look(self, now: float, layers: Mapping[int, Collection[int]]) -> dict[int, str]:
         """Who is suspected now, and why. `layers`: the nodes of each layer that can be used."""
-        while self._out and next(iter(self._out.values()))[0] + self._patience <= now:
-            left, hops = self._out.popitem(last=False)[1]
-            self._lost(left, hops)
+        while self._out:
+            left, hops, is_back = next(iter(self._out.values()))
+            if not is_back and now < left + self._patience:
+                break
+            loop_id, _ = self._out.popitem(last=False)
+            if is_back:
+                self._came_back(hops, now)
+            else:
+                self._lost(loop_id, hops, left)
         for layer, other in ((1, 2), (2, 1)):
             self._judge(now, layers.get(layer, ()), layers.get(other, ()))
-        return {number: "its loops do not come back" for number, each in self._suspected.items() if each.until > now}
+        return {number: "its loops do not come back" for number in self._suspected if self.is_suspected(number, now)}
 
     def exit_is_lost(self, now: float) -> bool:
         """Whether nothing has come back for a while."""
-        return self._all_lost.n >= EXIT_LOST and now - self._all_lost.since >= EXIT_LOST_S
+        return self._all is not None and self._all.n >= EXIT_LOST and now - self._all.since >= EXIT_LOST_S
 
     def forget_exit(self) -> None:
         """There is another one: what was lost through the one before says nothing."""
         self._out.clear()
+        self._late.clear()
         self._streaks.clear()
-        self._all_lost = Streak()
+        self._all = None
 
-    def _lost(self, left: float, hops: Hops) -> None:
+    def _came_back(self, hops: Hops, now: float) -> None:
+        self.n_back += 1
+        if self._all is not None and self._all.n >= LOST_IN_A_ROW:
+            self._streaks.clear()  # nothing came back at all: that was no single node
+        self._all = None
+        for node in hops:
+            self._streaks.pop(node, None)
+            if node in self._suspected and not self.is_suspected(node, now):
+                del self._suspected[node]
+
+    def _lost(self, loop_id: bytes, hops: Hops, left: float) -> None:
         self.n_lost += 1
-        first, second, exit_ = hops
+        self._late[loop_id] = hops
+        if len(self._late) > OUT_MAX:
+            self._late.popitem(last=False)
+        if self._all is None:
+            self._all = Streak(left, self.n_back)
+        self._all.n += 1
+        first, second, _ = hops
         for node, partner in ((first, second), (second, first)):
-            self._streaks.setdefault(node, Streak()).lost(partner, left)
-        self._all_lost.lost(exit_, left)
+            if node in self._suspected and left < self._suspected[node].until:
+                continue  # it left before anybody went around the node
+            streak = self._streaks.setdefault(node, Streak(left, self.n_back))
+            streak.n += 1
+            streak.partners.add(partner)
 
     def _judge(self, now: float, nodes: Collection[int], others: Collection[int]) -> None:
         """Suspects nodes of a layer, the longest streaks first, as long as half of it stays."""
@@ -126,7 +148,7 @@ class LoopWatch:
 
     def _is_bad(self, node: int, n_partners: int) -> bool:
         streak = self._streaks.get(node)
-        if streak is None or streak.n < LOST_IN_A_ROW or self._last_back < streak.since:
+        if streak is None or streak.n < LOST_IN_A_ROW or self.n_back == streak.n_back:
             return False
         return len(streak.partners) >= min(PARTNERS_LEAST, n_partners)
 

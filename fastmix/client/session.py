@@ -105,6 +105,7 @@ class Session:
         self.send_rate = send_rate
         self._last: float | None = None
         self._next_exit_cover = self._next_housekeeping = 0.0
+        self._was_closed = False
 
     def adopt(self, network: Network) -> None:
         """The network has changed, or this client's exit in it, and with it the address. What is under way stays: what goes to an
@@ -220,6 +221,9 @@ class Session:
             self._housekeeping(now)
         self.keys.look()
         closed = bool(self.problem)
+        if self._was_closed and not closed:
+            self._next_exit_cover = min(now, self._next_exit_cover)  # the exit may be another, or have forgotten where this is
+        self._was_closed = closed
         n = 0 if self._last is None or closed else self._draw.poisson(self.send_rate * min(now - self._last, CATCH_UP))
         self._last = now
         loops = self._loops_of(n)
