@@ -32,7 +32,23 @@ keys.command(NODE + "rotate", name="rotate", help="Begin a new chain of mix keys
 keys.command(NODE + "policy", name="policy", help="Show or change how often a running node rotates its keys.")
 keys.command(NODE + "clock", name="clock", help="Show the clock that keys go by, or confirm a jump of the wall clock.")
 
-network = App(name="network", help="Make a network, or read a network file.")
+network = App(name="network", help="Set up nodes of a network that forms itself, look at one, or make and read network files.")
+HOME = "fastmix.cli.network_home:"
+network.command(
+    HOME + "init",
+    name="init",
+    help="Set up the first node of a network.",
+    usage="Usage: fastmix network init [OPTIONS] [DIRECTORY]",
+)
+network.command(
+    HOME + "join",
+    name="join",
+    help="Set up a node that joins a network.",
+    usage="Usage: fastmix network join [OPTIONS] BOOTSTRAP [DIRECTORY]",
+)
+network.command(
+    HOME + "token", name="token", help="Make a new token for who joins.", usage="Usage: fastmix network token [DIRECTORY]"
+)
 network.command("fastmix.cli.network_new:new", name="new", help="Make a network: its file, all secrets, node configurations.")
 network.command("fastmix.cli.network:check", name="check", help="Check a network file, and the secrets of one of its ends.")
 
@@ -61,7 +77,12 @@ tune.command("fastmix.cli.tune:revert", name="revert", help="Put back the values
 tune.command("fastmix.cli.tune_auto:auto", name="auto", help="Measure this machine for a moment and propose a profile.")
 
 app.command("fastmix.cli.demo:demo", name="demo", help="Run a whole mix network on this machine and send messages through it.")
-app.command("fastmix.cli.run:run", name="run", help="Run one node from its configuration file.")
+app.command(
+    "fastmix.cli.run:run",
+    name="run",
+    help="Run one node, from its configuration file or without one.",
+    usage="Usage: fastmix run [OPTIONS] [CONFIG]",
+)
 app.command("fastmix.cli.status:status", name="status", help="Ask a running node how it is.")
 app.command("fastmix.cli.health:health", name="health", help="Say what is wrong with a running node; exit code 1 if anything.")
 app.command(bench)
