@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     ),
     "process": EVERYTHING,
     "node": frozenset({"keys", "process", "control", "network", "network_of", "config", "status", "errors", "mixing"}),
+    "home": frozenset({"process", "control", "plan", "tls", "directory", "config", "keys", "seam", "files", "errors"}),
     "plan": frozenset({"keys", "network", "files", "packet"}),
     "testing": EVERYTHING,
     "cli": EVERYTHING,

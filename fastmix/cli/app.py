@@ -49,6 +49,10 @@ network.command(
 network.command(
     HOME + "token", name="token", help="Make a new token for who joins.", usage="Usage: fastmix network token [DIRECTORY]"
 )
+network.command(
+    "fastmix.cli.network_show:show", name="show", help="Show the network that a running node is in.",
+    usage="Usage: fastmix network show [OPTIONS] [NODE]",
+)  # fmt: skip
 network.command("fastmix.cli.network_new:new", name="new", help="Make a network: its file, all secrets, node configurations.")
 network.command("fastmix.cli.network:check", name="check", help="Check a network file, and the secrets of one of its ends.")
 

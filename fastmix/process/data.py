@@ -93,8 +93,8 @@ def run_data_plane(setup: NodeSetup, parent_pid: int) -> int:
 
 def command_signals(page: Region, parent_pid: int, drain_s: float) -> None:
     """SIGTERM drains, unless control is to say farewell first; Ctrl-C and the end of a terminal reach every process there, but
-    are the parent's to judge. Where the parent is gone, nobody is there to end a data plane that stands still in a strategy: then an
-    alarm does, once a drain should be over.
+    are the parent's to judge. Where the parent is gone, nobody is there to end a data plane that stands still in a strategy: then
+    an alarm does, once a drain should be over.
     """
 
     def drain(_signal: int, _frame: object) -> None:
