@@ -121,7 +121,6 @@ def test_light_commands_import_nothing_heavy(args: list[str]) -> None:
         (["demo", "--strategy", "posson"], ["strategy: 'posson'", "did you mean 'poisson'?"]),
         (["demo", "--seed", "-1"], ["--seed"]),
         (["demo", "--file", "/nonexistent/x"], ["/nonexistent/x: there is no such file"]),
-        (["run"], ["CONFIG", "Try: fastmix run --help"]),
         (["run", "/nonexistent.toml"], ["/nonexistent.toml: cannot read the file: No such file"]),
         (["network", "check", "/"], ["/: cannot read the file: Is a directory"]),
         (["keys", "show", "/dev/null"], ["/dev/null: the secret file is not a regular file"]),

@@ -145,7 +145,7 @@ def test_three_nodes_without_a_file(homes: Path, running: list["subprocess.Popen
         )
         return json.loads(done.stdout) if done.stdout else {}
 
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 120
     while not (found := network()).get("ready") or any(node["link"] == "down" for node in found["nodes"]):
         assert time.monotonic() < give_up, "\n".join(path.read_text() for path in homes.glob("*.log"))
     assert sorted(node["layer"] for node in found["nodes"]) == [1, 2, 3]
