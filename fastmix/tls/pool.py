@@ -9,29 +9,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fastmix.directory.back_off import BackOff
 from fastmix.errors import NetworkFailure
 from fastmix.tls.connection import ANSWER_S, Connection
 from fastmix.tls.end import End
-
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 2.0
-
-
-@dataclass
-class BackOff:
-    """When to try again. Pure: the moment, seconds of a steady clock, and a draw from 0 to 1 are arguments."""
-
-    failures: int = 0
-    not_before: float = 0.0
-
-    def failed(self, now: float, draw: float) -> None:
-        """One more try that has come to nothing."""
-        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self.failures)
-        self.failures += 1
-        self.not_before = now + longest * (0.5 + draw / 2)
-
-    def succeeded(self) -> None:
-        """Begins again."""
-        self.failures, self.not_before = 0, 0.0
 
 
 @dataclass

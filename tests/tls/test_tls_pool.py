@@ -7,8 +7,9 @@ from control_end import Town
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastmix.directory.back_off import FIRST_WAIT_S, LONGEST_WAIT_S, BackOff
 from fastmix.errors import NetworkFailure
-from fastmix.tls.pool import FIRST_WAIT_S, LONGEST_WAIT_S, BackOff, Pool
+from fastmix.tls.pool import Pool
 
 
 @given(st.lists(st.floats(0, 1), max_size=30))
