@@ -4,13 +4,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from fastmix.directory.back_off import BackOff
 from fastmix.directory.bootstrap import Bootstrap, parse_bootstrap
 from fastmix.errors import ConfigError, NetworkFailure
 from fastmix.files.addresses import format_address
 from fastmix.peers.messages import Introduction, Question, read
 from fastmix.tls.connection import Connection
 from fastmix.tls.end import End
-from fastmix.tls.pool import BackOff
 
 Tell = Callable[[str], None]
 """Is told, in words, what a person may want to know."""

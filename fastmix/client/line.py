@@ -12,13 +12,13 @@ import msgspec
 
 from fastmix.client.exchanged import RENEW_S, ExchangedWire
 from fastmix.client.following import Equivocation, Following
+from fastmix.directory.back_off import BackOff
 from fastmix.errors import CryptoError, NetworkFailure
 from fastmix.links.exchange import Ends, Initiator
 from fastmix.peers.messages import Documents, LinkOffer, Question, Records, read
 from fastmix.tls.connection import Connection
 from fastmix.tls.end import End
 from fastmix.tls.greeting import pin_of
-from fastmix.tls.pool import BackOff
 
 log = logging.getLogger(__name__)
 POLL_S, POLL_ANSWER_S = 1.5, 2.5

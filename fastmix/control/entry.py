@@ -11,6 +11,7 @@ from pathlib import Path
 from fastmix.config import MixnodeConfig
 from fastmix.config.join import JoinConfig
 from fastmix.directory.admission import Admission
+from fastmix.directory.back_off import BackOff
 from fastmix.directory.bootstrap import Bootstrap, parse_bootstrap
 from fastmix.directory.document import Rule, Settings
 from fastmix.directory.records import FUTURE_NS, Place
@@ -23,7 +24,6 @@ from fastmix.peers.messages import WIRE_VERSION, Clock, Introduction, Question, 
 from fastmix.tls.connection import Connection
 from fastmix.tls.end import End, Handlers
 from fastmix.tls.greeting import Visitor
-from fastmix.tls.pool import BackOff
 
 log = logging.getLogger(__name__)
 NETWORK_ID_SIZE = 16
