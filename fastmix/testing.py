@@ -128,8 +128,8 @@ class MemoryNode:
         self._made_with = network, seed, batch, strict_kx
         self.take_over()
 
-    def take_over(self) -> None:
-        """A new data plane over memory as it is, as after a kill -9 of the one before."""
+    def take_over(self, prepare: Callable[[DataPlane], None] = lambda _plane: None) -> None:
+        """A new data plane over memory as it is, as after a kill -9 of the one before. `prepare` is given it before it adopts."""
         network, seed, batch, strict_kx = self._made_with
         self.plane = DataPlane(
             network.geometry, self.arena, self.page, self.snapshot, self.ios,
@@ -137,6 +137,7 @@ class MemoryNode:
             strict_kx=strict_kx,
         )  # fmt: skip
         self.plane.recover(CounterPage(self.page.bytes("counters")).read())
+        prepare(self.plane)
         self.plane.adopt()
 
     def configure_mixing(self, mixing: MixingConfig, network: Network) -> None:

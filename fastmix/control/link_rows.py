@@ -153,6 +153,9 @@ class LinkRows:
     def _end(self, row: LinkRow) -> None:
         row.live = row.sends = False
         self.changed = True
+        for other in self.of_peer(row.peer):
+            if other is not row and other.next == row.row:  # that row will be another peer's one day
+                other.next = other.row
         if row.roots is not None:  # never published
             row.roots.wipe()
             del self._rows[row.row]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmix.config import pool_room
-from fastmix.control.link_rows import LinkRow, LinkRows, end_of
+from fastmix.control.link_rows import LIFE_NS, OVERLAP_NS, LinkRow, LinkRows, end_of
 from fastmix.errors import ResourceExhausted
 from fastmix.links.static import LinkRoot
 from fastmix.network import Network, link_id
@@ -145,13 +145,13 @@ def wipe_before(region: Region) -> None:
     wipe_roots(records, np.ones(len(records), bool))
 
 
-def published_links(region: Region, now_ns: int) -> LinkRows:
+def published_links(region: Region, now_ns: int, *, life_ns: int = LIFE_NS, overlap_ns: int = OVERLAP_NS) -> LinkRows:
     """The rows as they are published, for a control that follows another; no secret is read. Holes are taken for such that the
     data plane has not seen: tell `LinkRows.adopted` what it has adopted."""
     snapshot = region["snapshot"]
     generation = int(snapshot["generation"][0])
     copy = snapshot["copy"][0, generation & 1]
-    rows = LinkRows(last_serial=int(copy["last_serial"]))
+    rows = LinkRows(last_serial=int(copy["last_serial"]), life_ns=life_ns, overlap_ns=overlap_ns)
     for at, record in enumerate(copy["links"][: int(copy["link_count"])]):
         if record["live"] or record["serial"]:
             rows.take_over(read_row(record, at, rows, now_ns, generation))
