@@ -1,4 +1,4 @@
-"""A data plane killed while link roots change: no row is begun anew twice, no number is used twice, nothing that waits is lost."""
+"""A data plane killed while link roots change: no row is begun anew twice, no number is used twice, nothing is lost."""
 
 import gc
 import os

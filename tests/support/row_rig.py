@@ -28,8 +28,8 @@ def root_of(secret: bytes) -> LockedBytes:
 
 @dataclass
 class RowRig(Rig):
-    """`link` gives a peer another root, `publish` shows the data plane all rows; `read` opens what left, and refuses a number that
-    another frame under the same root has."""
+    """`link` gives a peer another root, `publish` shows the data plane all rows; `read` opens what left, and refuses a number
+    that another frame under the same root has."""
 
     rate: int = 0
     rows: LinkRows = field(default_factory=LinkRows)
