@@ -147,6 +147,7 @@ def test_a_thousand_renewals_lose_nothing(workers) -> None:
         if turn % 50 == 49:
             rig.next_control()
             left += rig.step(4 * MS)  # it gives all overlaps anew, for it does not know when they began
+            old = up
     left += rig.leave()
     assert len(left) == n
     assert rig.drops() == {}
