@@ -87,6 +87,19 @@ app.command(
     help="Run one node, from its configuration file or without one.",
     usage="Usage: fastmix run [OPTIONS] [CONFIG]",
 )
+app.command(
+    "fastmix.cli.send:send",
+    name="send",
+    help="Send a file or a text to a client, through the mix network.",
+    usage="Usage: fastmix send [OPTIONS] TO [FILE]",
+)
+app.command("fastmix.cli.listen:listen", name="listen", help="Print this client's address, and what others send to it.")
+app.command(
+    "fastmix.cli.ping:ping",
+    name="ping",
+    help="Send loops through the nodes of a network, and say how long they take.",
+    usage="Usage: fastmix ping [OPTIONS] [NODES]",
+)
 app.command("fastmix.cli.status:status", name="status", help="Ask a running node how it is.")
 app.command("fastmix.cli.health:health", name="health", help="Say what is wrong with a running node; exit code 1 if anything.")
 app.command(bench)

@@ -41,3 +41,14 @@ class Address:
             raise ConfigError(
                 f"client address {text[:20]!r}… is not hexadecimal: copy it as the other client printed it"
             ) from None
+
+
+def peer_id_of(peer_id: bytes | str) -> bytes:
+    """The peer id as 32 bytes; `ConfigError` otherwise."""
+    try:
+        raw = bytes.fromhex(peer_id) if isinstance(peer_id, str) else peer_id
+    except ValueError:
+        raise ConfigError(f"peer id {peer_id!r} is not hexadecimal: it has 64 hex digits") from None
+    if len(raw) != 32:
+        raise ConfigError(f"a peer id has 32 bytes, not {len(raw)}")
+    return raw

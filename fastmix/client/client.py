@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fastmix.client.address import Address
+from fastmix.client.address import Address, peer_id_of
 from fastmix.client.counters import ClientCounters
 from fastmix.client.draw import Draw, Entropy
 from fastmix.client.events import Event, Message, Sent, TimedOut
@@ -21,7 +21,7 @@ from fastmix.client.packets import Observer
 from fastmix.client.session import Session
 from fastmix.client.standing import Planned, Standing
 from fastmix.directory.bootstrap import Bootstrap
-from fastmix.errors import BatchTimeout, ConfigError, NetworkFailure
+from fastmix.errors import BatchTimeout, NetworkFailure
 from fastmix.files.secret import read_secret
 from fastmix.network import Network
 from fastmix.packet.verdict import Verdict
@@ -33,6 +33,8 @@ SEND_RATE = 50.0
 """Packets a second, real or cover."""
 TIMEOUT = 60.0
 """Seconds that a message has to be acknowledged."""
+PING_TIMEOUT = 10.0
+"""Seconds that a loop has to come back."""
 REPLY_SURBS = 3
 """SURBs of a message that asks for an answer without saying of what size: they fit into its first packet."""
 DRAIN_READS = 64
@@ -64,13 +66,13 @@ class Client:
 
         `network`: the network or its file. `peer_id`: 32 bytes, or their hex digits. `secret`: the client's X25519 secret, 32
         bytes, or its file. `bind`: address of the UDP socket, by default any that reaches the nodes.
-        `retransmit_after`: shortest retransmission
-        time in seconds, by default 60 mean delays. `observer` is given the `kx_public`s of what is built; `entropy` makes
-        routes, ids and times repeatable: for tests; `route_entropy` the routes alone. `clock`: a steady one, in seconds.
+        `retransmit_after`: shortest retransmission time in seconds, by default 60 mean delays. `observer` is
+        given the `kx_public`s of what is built; `entropy` makes routes, ids and times repeatable: for tests; `route_entropy` the
+        routes alone. `clock`: a steady one, in seconds.
         """
         session = Session(
             network if isinstance(network, Network) else Network.load(network),
-            _peer_id(peer_id),
+            peer_id_of(peer_id),
             secret if isinstance(secret, bytes) else read_secret(secret),
             send_rate=send_rate,
             retransmit_after=retransmit_after,
@@ -115,6 +117,7 @@ class Client:
         self._why = ""
         self._sending: dict[bytes, asyncio.Future[Sent]] = {}
         self._asking: dict[bytes, asyncio.Future[Message]] = {}
+        self._pinging: dict[int, asyncio.Future[float]] = {}
         self._received: deque[Message] = deque()
         self._receiving: deque[asyncio.Future[Message]] = deque()
         self._endpoint: UdpEndpoint | None = None
@@ -138,6 +141,26 @@ class Client:
     def bound(self) -> tuple[str, int]:
         """(host, port) of the socket; `NetworkFailure` before `start`."""
         return self._open_endpoint().address
+
+    @property
+    def network(self) -> Network:
+        """As it is now."""
+        return self._session.network
+
+    @property
+    def lacking(self) -> Mapping[int, str]:
+        """Numbers of the nodes that routes go around now, and why."""
+        return self._session.keys.lacking
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it sends and receives: it ends at `stop`, and where the network cannot be believed any more."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether an acknowledgement of what came still waits for a slot."""
+        return self._session.acknowledges
 
     def kernel_drop_events(self) -> int:
         """Datagrams that the kernel dropped at this client's socket."""
@@ -222,8 +245,7 @@ class Client:
     async def request(self, to: Address, data: bytes, *, timeout: float = TIMEOUT, reply_size: int = 0) -> bytes:
         """Sends a message and waits for its answer, for which it brings enough SURBs if it has at most `reply_size` bytes.
 
-        `BatchTimeout` after `timeout` seconds.
-        """
+        `BatchTimeout` after `timeout` seconds."""
         surbs = max(REPLY_SURBS, self._session.surbs_for(reply_size))
         message_id = self._begin(to, data, timeout, surbs, 0)
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -238,6 +260,23 @@ class Client:
             self._session.cancel(message_id)
             del self._asking[message_id]
         return message.data
+
+    async def ping(self, node: int, *, timeout: float = PING_TIMEOUT) -> float:
+        """Sends a loop through the node of that number, and two or three others; the seconds until it is back.
+
+        `BatchTimeout` where it is not back in time, `ConfigError` for another number, `NetworkFailure` where no loop can be made:
+        in a network that a file describes, or where other nodes that it needs are down.
+        """
+        self._check_running()
+        key = self._session.probes.add(self._session.ring(node))
+        back: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._pinging[key] = back
+        try:
+            return await asyncio.wait_for(back, timeout)
+        except TimeoutError:
+            raise BatchTimeout(f"the loop through node {node} was not back within {timeout:g} s") from None
+        finally:
+            del self._pinging[key]
 
     def _begin(self, to: Address, data: bytes, timeout: float, surbs: int, class_: int) -> bytes:
         self._check_running()
@@ -279,6 +318,7 @@ class Client:
                 wire.send(io, self._session.leave(self._clock()))
                 for event in self._session.events():
                     self._happened(event)
+                self._loops_are_back()
                 await asyncio.sleep(TICK)
         except Exception as error:
             self._why = f": {error}"
@@ -286,6 +326,14 @@ class Client:
             raise
         finally:
             upkeep.cancel()
+
+    def _loops_are_back(self) -> None:
+        returned = self._session.probes.returned
+        for key, seconds in returned:
+            back = self._pinging.get(key)
+            if back is not None and not back.done():
+                back.set_result(seconds)
+        returned.clear()
 
     def _ended(self, wire: Framing, endpoint: UdpEndpoint, _: "asyncio.Task[None]") -> None:
         """Frees everything; also where the task was cancelled before its first step."""
@@ -297,7 +345,9 @@ class Client:
 
     def _fail(self, failure: BaseException) -> None:
         """Nothing that is waited for will come."""
-        waiting: list[asyncio.Future[Any]] = [*self._sending.values(), *self._asking.values(), *self._receiving]
+        waiting: list[asyncio.Future[Any]] = [
+            *self._sending.values(), *self._asking.values(), *self._pinging.values(), *self._receiving,
+        ]  # fmt: skip
         for future in waiting:
             if not future.done():
                 future.set_exception(failure)
@@ -339,7 +389,7 @@ class Client:
         self._received.append(message)
 
     def _check_running(self) -> None:
-        if self._task is None or self._task.done():
+        if not self.is_running:
             if self._why:
                 raise NetworkFailure(f"the client has ended{self._why}")
             raise NetworkFailure("the client is not running: use `async with Client(...)` or `await client.start()`")
@@ -348,14 +398,3 @@ class Client:
         if self._endpoint is None:
             raise NetworkFailure("the client is not running: it has no socket")
         return self._endpoint
-
-
-def _peer_id(peer_id: bytes | str) -> bytes:
-    """The peer id as 32 bytes; `ConfigError` otherwise."""
-    try:
-        raw = bytes.fromhex(peer_id) if isinstance(peer_id, str) else peer_id
-    except ValueError:
-        raise ConfigError(f"peer id {peer_id!r} is not hexadecimal: it has 64 hex digits") from None
-    if len(raw) != 32:
-        raise ConfigError(f"a peer id has 32 bytes, not {len(raw)}")
-    return raw

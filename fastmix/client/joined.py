@@ -170,6 +170,7 @@ class Joined:
         )  # fmt: skip
         for before in state.keys[1:]:
             session.take_late(before.secret, before.replay_set)
+        session.probes.me = self._entry_end.signer.public
         self._session = session
         self._wire = ExchangedWire(view.network.geometry, session.counters, self._keys)
         self._adopt(view)

@@ -13,6 +13,7 @@ from fastmix.client.draw import Draw
 from fastmix.client.fragments import SLOT_SIZE
 from fastmix.client.loops import LoopWatch
 from fastmix.client.outbox import Order
+from fastmix.client.probes import Hops, Probes
 from fastmix.client.routes import HOPS, Drawn, Routes
 from fastmix.client.surbs import Surb, SurbBook, Use
 from fastmix.network import Network
@@ -72,7 +73,10 @@ class Builder:
             self._book.add(surb_id.tobytes(), Surb(key, use, message_id, now))
         return [slot.to_bytes(SLOT_SIZE, "little") + surb.tobytes() for surb in surbs]
 
-    def build(self, orders: list[Order], n_covers: int, n_exit_covers: int, now: float) -> Departures:
+    def build(
+        self, orders: list[Order], n_covers: int, n_exit_covers: int, now: float,
+        probes: tuple[Probes, list[tuple[int, Hops]]] | None = None,
+    ) -> Departures:  # fmt: skip
         """The packets of a tick, in random order."""
         self._add_surbs(orders, now)
         requests = [order for order in orders if order.record is None]
@@ -82,6 +86,8 @@ class Builder:
             parts.append(self._replies(replies))
         if n_covers:
             parts.append(self._covers(n_covers, now))
+        if probes is not None and probes[1]:
+            parts.append(self._probes(*probes, now))
         if n_exit_covers:
             parts.append(self._exit_covers(n_exit_covers))
         if not parts:
@@ -155,6 +161,32 @@ class Builder:
         )
         self._observe(kx_publics)
         return self._departures(route.first, packets, slots)
+
+    def _probes(self, probes: Probes, taken: list[tuple[int, Hops]], now: float) -> Departures:
+        """Loops through chosen nodes: four, and back to this client."""
+        n, classes = len(taken), self._network.classes
+        slots = self._routes.keys.slots(self._draw, n)
+        nodes = np.array([hops for _, hops in taken], np.int64)
+        publics = np.empty((n, nodes.shape[1] + 1, 32), np.uint8)
+        for row, slot in enumerate(slots.tolist()):
+            publics[row, :-1] = self._routes.keys.publics(slot)[nodes[row]]
+        publics[:, -1] = np.frombuffer(self._me.sphinx_public, np.uint8)
+        ids = np.frombuffer(self._draw.octets(SURB_ID_SIZE * n), np.uint8).reshape(n, SURB_ID_SIZE)
+        for loop_id, (key, _) in zip(ids, taken, strict=True):
+            probes.left(loop_id.tobytes(), key, now)
+        kx_publics = self._kx_publics(n, publics.shape[1])
+        indices = (nodes * classes).astype(np.uint16)
+        packets = sphinx.build_covers(
+            publics,
+            np.ascontiguousarray(indices[:, 1:]),
+            ids=ids,
+            peer_ids=np.tile(np.frombuffer(probes.me, np.uint8), (n, 1)),
+            geometry=self._geometry,
+            entropy=self._draw.seed(),
+            kx_publics=kx_publics,
+        )
+        self._observe(kx_publics)
+        return self._departures(indices[:, 0], packets, slots)
 
     def _exit_covers(self, n: int) -> Departures:
         """One hop, to the exit, which so learns where this client is."""

@@ -9,6 +9,7 @@ from fastmix.client.address import Address
 from fastmix.client.draw import Draw
 from fastmix.client.fragments import SLOT_SIZE
 from fastmix.client.node_keys import FixedKeys, NodeKeys
+from fastmix.client.probes import Hops
 from fastmix.errors import ConfigError, NetworkFailure
 from fastmix.network import Network
 
@@ -95,6 +96,23 @@ class Routes:
             raise ConfigError(
                 f"{self._network.path}: no route from {name} to node {exit_}: it needs links through layers 1, 2 and 3"
             )
+
+    def ring(self, node: int, draw: Draw) -> Hops:
+        """A way through all layers and back to the first that a node is on, at random; `NetworkFailure` where a layer is missing,
+        `ConfigError` for a number of no node."""
+        layer = self._network.node(node).layer
+        usable = {
+            each: [other.number for other in self._network.in_layer(each) if other.number not in self.keys.lacking]
+            for each in (1, 2, 3)
+        }
+        asked = usable | {layer: [node]}
+        if node in self.keys.lacking and "no key" in (why := self.keys.lacking[node]):
+            raise NetworkFailure(why)
+        ways = (asked[1], asked[2], asked[3], usable[1])
+        if not all(ways):
+            raise NetworkFailure(f"no loop through node {node} can be made: all nodes of another layer are down")
+        first, second, third, last = (numbers[int(draw.below(len(numbers), 1)[0])] for numbers in ways)
+        return first, second, third, last
 
     def draw(self, to: list[Address], classes: list[int], draw: Draw, slots: npt.NDArray[np.int64]) -> Drawn:
         """One route to each address, which must be open, uniform over all open ways; `classes` are the packets' priority classes,

@@ -31,10 +31,11 @@ from fastmix.client.loops import LoopWatch
 from fastmix.client.node_keys import NodeKeys, keys_of
 from fastmix.client.outbox import RETRANSMIT_MEANS, Outbox, Outgoing
 from fastmix.client.packets import Builder, Departures, Observer
+from fastmix.client.probes import Hops, Probes
 from fastmix.client.replay_set import ReplaySet
 from fastmix.client.routes import Routes
 from fastmix.client.surbs import SURB_LIFE, Surb, SurbBook, Use
-from fastmix.errors import ConfigError, ResourceExhausted
+from fastmix.errors import ConfigError, NetworkFailure, ResourceExhausted
 from fastmix.network import Network
 from fastmix.packet.geometry import Action
 from fastmix.packet.verdict import Verdict
@@ -94,6 +95,7 @@ class Session:
         self._book = SurbBook()
         self._builder = Builder(network, self.address, self._routes, self._book, self._draw, observer, watch)
         self._watch, self._loops_due = watch, 0.0
+        self.probes = Probes()
         self._before: tuple[bytes, ReplaySet] | None = None
         self._chunk = chunk_size(network.geometry)
         mean_delay = network.mean_delay_ns / 1e9 if retransmit_after is None else retransmit_after / RETRANSMIT_MEANS
@@ -199,11 +201,24 @@ class Session:
         self._outbox.add(message)
         self.counters.messages_sent += 1
 
+    def ring(self, node: int) -> Hops:
+        """A loop's nodes, of which one is given and the others are drawn; as `Client.ping` says."""
+        if not self.probes.me:
+            raise NetworkFailure(
+                "loops through chosen nodes need a network that forms itself: there, layer 3 leads back to layer 1"
+            )
+        return self._routes.ring(node, self._draw)
+
     def hush(self) -> None:
         """Nothing leaves any more, not even covers."""
         self.send_rate, self._next_exit_cover = 0.0, math.inf
 
     # Every tick
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether acknowledgements wait for a slot."""
+        return self._outbox.n_acks > 0
 
     @property
     def problem(self) -> str:
@@ -226,14 +241,15 @@ class Session:
         self._was_closed = closed
         n = 0 if self._last is None or closed else self._draw.poisson(self.send_rate * min(now - self._last, CATCH_UP))
         self._last = now
-        loops = self._loops_of(n)
-        orders = list(self._outbox.take(n - loops, now, self._routes.is_open))
+        probes = self.probes.take(n)
+        loops = self._loops_of(n - len(probes))
+        orders = list(self._outbox.take(n - loops - len(probes), now, self._routes.is_open))
         exit_covers = int(now >= self._next_exit_cover and not closed)
         if exit_covers:
             self._next_exit_cover = now + EXIT_COVER_EVERY
         covers = n - len(orders)
         self._loops_due = max(0.0, self._loops_due - covers)
-        departures = self._builder.build(orders, covers, exit_covers, now)
+        departures = self._builder.build(orders, covers - len(probes), exit_covers, now, (self.probes, probes))
         self.counters.originated += len(departures.nodes)
         self.counters.covers_sent += covers + exit_covers
         self.counters.surbs_made += sum(order.n_ack + order.n_fresh for order in orders)
@@ -274,8 +290,9 @@ class Session:
         requests, replies = action == Action.DELIVER_REQUEST, action == Action.DELIVER_REPLY
         self.counters.absorbed_cover += int(covers.sum())
         self.counters.drop(Verdict.DROP_ACTION, int((ok & ~covers & ~requests & ~replies).sum()))
-        if self._watch is not None:
-            for row in np.flatnonzero(action == Action.COVER_ID):
+        for row in np.flatnonzero(action == Action.COVER_ID):
+            self.probes.back(unwrapped.surb_id[row].tobytes(), now)
+            if self._watch is not None:
                 self._watch.back(unwrapped.surb_id[row].tobytes(), now)
         self._requests(unwrapped, np.flatnonzero(requests), replay_set, now)
         self._replies(unwrapped, np.flatnonzero(replies), now)
