@@ -1,5 +1,6 @@
 """What `fastmix send`, `listen` and `ping` share: how a client comes into a network, and what it says meanwhile."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -53,4 +54,5 @@ def client_of(
             "no network is named: give --bootstrap HOST:PORT#PIN, which a node prints at its start, or set "
             f"{BOOTSTRAP}; or --network with a network file"
         )
+    logging.getLogger("fastmix").addHandler(logging.NullHandler())  # `tell` says what a person wants to know
     return Client.join(texts, state=state, trust_first=trust_first, send_rate=rate, patience=patience, tell=say)

@@ -19,8 +19,8 @@ def ping(
 ) -> int:  # fmt: skip
     """Send loops through nodes and say how long they take; exit code 1 if none comes back through one of them.
 
-    A loop goes through a node of each layer and back by layer 1, with the mixing delays of four nodes; the others on it are drawn
-    anew each time.
+    A loop goes through a node of each layer and back by the first, with four mixing delays; the others on it are drawn anew each
+    time.
 
     Parameters
     ----------

@@ -262,7 +262,7 @@ class Client:
         return message.data
 
     async def ping(self, node: int, *, timeout: float = PING_TIMEOUT) -> float:
-        """Sends a loop through the node of that number, and two or three others; the seconds until it is back.
+        """Sends a loop through the node of that number and two others, back by the first; the seconds until it is here.
 
         `BatchTimeout` where it is not back in time, `ConfigError` for another number, `NetworkFailure` where no loop can be made:
         in a network that a file describes, or where other nodes that it needs are down.

@@ -51,7 +51,7 @@ class DirectoryKeys(BySlots):
             slot: by_number({number: self._view.public(number, slot) or bytes(32) for number in numbers}) for slot in wanted
         }
         for number in self.lacking.keys() - before.keys():
-            log.warning("%s; packets go around it", self.lacking[number])
+            log.info("%s; packets go around it", self.lacking[number])
         for number in (before.keys() - self.lacking.keys()) & numbers.keys():
             log.info("node %d can be used again", number)
 

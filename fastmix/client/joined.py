@@ -38,6 +38,8 @@ from fastmix.tls.greeting import Speech
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
+LINKS_S = 2.0
+"""So long links may take until somebody is told."""
 RECORDS_S = 3.0
 """So long a new document waits for the records that it names."""
 EXIT_PATIENCE_S = 3.0
@@ -175,7 +177,8 @@ class Joined:
         self._wire = ExchangedWire(view.network.geometry, session.counters, self._keys)
         self._adopt(view)
         while waits_for := self._unlinked():
-            self._say("links", f"{waits_for}; waiting")
+            if self._clock() - self._exit_since > LINKS_S:
+                self._say("links", f"{waits_for}; waiting")
             await self._rest()
             self._look()
         self._say("links", "")

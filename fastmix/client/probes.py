@@ -1,7 +1,7 @@
 """Loops through nodes that somebody has chosen, to see whether they come back, and how soon. They leave in the slots of covers.
 
-Such a loop goes through all three layers and back by a node of layer 1, to whoever this client is there: so it reaches nodes of
-layer 3 that are not its exit.
+Such a loop goes through all three layers and back by its node of layer 1, to whoever this client is there: so it reaches nodes of
+layer 3 that are not the exit.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from collections import deque
 OUT_MAX = 1024
 
 Hops = tuple[int, int, int, int]
-"""Numbers of the nodes: layer 1, 2, 3, and 1 again."""
+"""Numbers of the nodes: layer 1, 2, 3, and the first again."""
 
 
 class Probes:

@@ -98,8 +98,8 @@ class Routes:
             )
 
     def ring(self, node: int, draw: Draw) -> Hops:
-        """A way through all layers and back to the first that a node is on, at random; `NetworkFailure` where a layer is missing,
-        `ConfigError` for a number of no node."""
+        """A way through all layers, and back to the first node, that a node is on, at random; `NetworkFailure` where a layer is
+        missing, `ConfigError` for a number of no node. The first node has just heard where this client is."""
         layer = self._network.node(node).layer
         usable = {
             each: [other.number for other in self._network.in_layer(each) if other.number not in self.keys.lacking]
@@ -108,11 +108,11 @@ class Routes:
         asked = usable | {layer: [node]}
         if node in self.keys.lacking and "no key" in (why := self.keys.lacking[node]):
             raise NetworkFailure(why)
-        ways = (asked[1], asked[2], asked[3], usable[1])
+        ways = (asked[1], asked[2], asked[3])
         if not all(ways):
             raise NetworkFailure(f"no loop through node {node} can be made: all nodes of another layer are down")
-        first, second, third, last = (numbers[int(draw.below(len(numbers), 1)[0])] for numbers in ways)
-        return first, second, third, last
+        first, second, third = (numbers[int(draw.below(len(numbers), 1)[0])] for numbers in ways)
+        return first, second, third, first
 
     def draw(self, to: list[Address], classes: list[int], draw: Draw, slots: npt.NDArray[np.int64]) -> Drawn:
         """One route to each address, which must be open, uniform over all open ways; `classes` are the packets' priority classes,

@@ -3,12 +3,13 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastmix.client.parcels import MAGIC, OPEN_MAX, PART_SIZE, UNNAMED, Unpacking, pack, safe_name
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3 * PART_SIZE + 1), st.text(max_size=30), st.integers(0, 2**32))
 def test_what_is_packed_comes_out_once_in_any_order(size: int, name: str, seed: int) -> None:
     draw = random.Random(seed)
@@ -32,6 +33,7 @@ def test_rubbish_is_refused(data: bytes) -> None:
     assert (found.name, found.data) == ("", b"x" + data)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_changed_parts_never_come_out_whole(seed: int) -> None:
     draw = random.Random(seed)
