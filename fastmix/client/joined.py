@@ -176,8 +176,8 @@ class Joined:
         self._session = session
         self._wire = ExchangedWire(view.network.geometry, session.counters, self._keys)
         self._adopt(view)
-        while waits_for := self._unlinked():
-            if self._clock() - self._exit_since > LINKS_S:
+        while (waits_for := self._unlinked()) or not self._has_all_links():
+            if waits_for and self._clock() - self._exit_since > LINKS_S:
                 self._say("links", f"{waits_for}; waiting")
             await self._rest()
             self._look()
@@ -193,6 +193,10 @@ class Joined:
             whys = [line.why for identity, line in self._lines.items() if identity != self._exit]
             return f"no link to any node of layer 1: {whys[0] if whys else 'there is none'}"
         return ""
+
+    def _has_all_links(self) -> bool:
+        """Or has waited for those that are not needed."""
+        return all(line.is_up for line in self._lines.values()) or self._clock() - self._exit_since > LINKS_S / 2
 
     def _entries_up(self) -> bool:
         return any(line.is_up for identity, line in self._lines.items() if identity != self._exit)
