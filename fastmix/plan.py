@@ -15,7 +15,7 @@ from fastmix.keys.hierarchy import Identity
 from fastmix.keys.passphrase import from_file
 from fastmix.keys.store import create_store
 from fastmix.keys.wrapping import Argon2Cost, PassphraseWrapping
-from fastmix.network import End, Network, NetworkClient, NetworkLink, Node
+from fastmix.network import LAYERS, End, Network, NetworkClient, NetworkLink, Node
 from fastmix.packet.geometry import WAN, Geometry
 
 Secrets = dict[End, bytes]
@@ -89,10 +89,12 @@ def plan_network(
     classes: int = 1,
     mean_delay_ns: int = 50_000_000,
     rotates: bool = False,
+    loops: bool = False,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> NetworkPlan:
     """A plan for three layers of node addresses. Clients take the exits in turn. `rotates`: nodes have identities, and keys
-    for slots of time. `entropy` gives n random bytes (a seeded one: tests only); identities are always fresh."""
+    for slots of time. `loops`: layer 3 has links to layer 1, so that nodes' loops come back. `entropy` gives n random bytes (a
+    seeded one: tests only); identities are always fresh."""
     nodes: list[Node] = []
     secrets: Secrets = {}
     identities: dict[int, Identity] = {}
@@ -111,14 +113,16 @@ def plan_network(
         peer_id, secret = entropy(32), entropy(32)
         secrets[peer_id] = secret
         members.append(NetworkClient(peer_id, public_of(secret), exits[at % len(exits)]))
-    links = tuple(NetworkLink(a, b, f"secrets/link-{at}") for at, (a, b) in enumerate(pairs(nodes, members)))
+    links = tuple(NetworkLink(a, b, f"secrets/link-{at}") for at, (a, b) in enumerate(pairs(nodes, members, loops)))
     network = Network(geometry, mean_delay_ns, classes, tuple(nodes), tuple(members), links)
     return NetworkPlan(network, secrets, tuple(entropy(32) for _ in links), identities)
 
 
-def pairs(nodes: Sequence[Node], clients: Sequence[NetworkClient]) -> list[tuple[End, End]]:
+def pairs(nodes: Sequence[Node], clients: Sequence[NetworkClient], loops: bool = False) -> list[tuple[End, End]]:
     """The two ends of every link."""
     found: list[tuple[End, End]] = [(a.number, b.number) for a in nodes for b in nodes if b.layer == a.layer + 1]
+    if loops:
+        found += [(a.number, b.number) for a in nodes for b in nodes if (a.layer, b.layer) == (LAYERS[-1], LAYERS[0])]
     for client in clients:
         found += [(client.peer_id, node.number) for node in nodes if node.layer == 1 or node.number == client.exit]
     return found

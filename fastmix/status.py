@@ -43,6 +43,7 @@ class NodeStatus:
     much of that, over all workers, the packets of the last ten seconds took. `profile`: the profile under the node's settings.
     `io`: how its datagrams move (`gso`, `mmsg` or `socket`). `received_by_worker`: datagrams, since the data plane's last start
     where there are several workers. `replay_sets`: those of the live keys, oldest first.
+    `cover`: the node's own loops, or why it makes none.
     """
 
     node_id: str
@@ -61,6 +62,7 @@ class NodeStatus:
     io: str = ""
     received_by_worker: tuple[int, ...] = ()
     replay_sets: tuple[ReplaySetStatus, ...] = ()
+    cover: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for `--json`."""
@@ -81,6 +83,7 @@ class NodeStatus:
             "io": self.io,
             "received_by_worker": list(self.received_by_worker),
             "replay_sets": [asdict(each) for each in self.replay_sets],
+            "cover": self.cover,
         }
 
     @classmethod
@@ -93,7 +96,8 @@ class NodeStatus:
 
 COUNTED_IN = ("received", "originated")
 COUNTED_OUT = ("forwarded", "delivered", "absorbed_cover", "pooled", "in_stage")
-COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drop_events", "crash_uncertain", "restarts")
+COUNTED_LOOPS = ("loops_sent", "loops_returned", "loops_lost")
+COUNTED_BESIDE = ("released_below_floor", "strategy_faults", "kernel_drop_events", "crash_uncertain", "restarts", *COUNTED_LOOPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,9 @@ class Metrics:
     `dropped` counts by reason, under the labels of the verdicts (`drop_mac`). The conservation law:
     received + originated = forwarded + delivered + absorbed_cover + pooled + in_stage + all dropped. `kernel_drop_events`,
     `crash_uncertain`, `released_below_floor`, `strategy_faults` and `restarts` (of the data plane) stand beside it.
-    With `io` = "gso" a whole train that the kernel dropped is one of its `kernel_drop_events`. `unwraps_per_s` is no counter:
-    what one core can do, measured at the start.
+    `loops_sent`, `loops_returned` and `loops_lost` are of the node's own loops, which are `originated` as well; the rest of them
+    is under way, or was when control died. With `io` = "gso" a whole train that the kernel dropped is one of its
+    `kernel_drop_events`. `unwraps_per_s` is no counter: what one core can do, measured at the start.
     """
 
     received: int = 0
@@ -119,6 +124,9 @@ class Metrics:
     kernel_drop_events: int = 0
     crash_uncertain: int = 0
     restarts: int = 0
+    loops_sent: int = 0
+    loops_returned: int = 0
+    loops_lost: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     unwraps_per_s: int = 0
 

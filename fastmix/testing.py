@@ -16,9 +16,12 @@ from fastmix.client.node_keys import SlotKeys
 from fastmix.client.session import Session
 from fastmix.client.wire import Wire
 from fastmix.config import MixingConfig
+from fastmix.control.cover import CoverRates, LoopCover
+from fastmix.control.cover_keys import NetworkKeys
 from fastmix.control.duties import metrics_of
 from fastmix.control.fixed_pair import fixed_name
 from fastmix.control.interval import Interval
+from fastmix.control.loop_routes import LoopRoutes
 from fastmix.control.rotation import Rotation
 from fastmix.control.snapshot import SnapshotKey, publish_keys, publish_snapshot
 from fastmix.control.static_links import counter_word
@@ -35,6 +38,7 @@ from fastmix.process.mixing import mixing_blob, tick_of
 from fastmix.seam.address import address_pair, pack_address
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.memory import Region, arena_sections, ask_mixing, create_memory, page_sections, secret_sections, set_mixing
+from fastmix.seam.originate import OwnPackets
 from fastmix.seam.pair import Pair, PairName, memory_pair, open_pair, pair_path
 from fastmix.status import Metrics
 from fastmix.udp._rings import MemoryIo
@@ -100,13 +104,14 @@ class MemoryNode:
     """One data plane between rings. Everything but sockets, processes and disk is the node's own.
 
     `ios`: the rings of each worker; what leaves, leaves through `io`, the first's. Workers get no threads here: `step` lets each
-    of them receive in turn. `keys`: for a network whose keys rotate; else the node's key has no end.
+    of them receive in turn. `cover`: it makes loops. `keys`: for a network whose keys rotate; else the key has no end.
     """
 
     def __init__(
         self, plan: NetworkPlan, number: int, *, seed: bytes, mixing: MixingConfig, pool_slots: int = 4096,
         replay_capacity: int = 200_000, batch: int = 256, ring_size: int = 1 << 16, client_rate: int = 0,
         workers: int = 1, strict_kx: bool = False, keys: MemoryKeys | None = None, now_ns: int = 0,
+        cover: CoverRates | None = None,
     ) -> None:  # fmt: skip
         network = plan.network
         self.number, self.address = number, network.node(number).address
@@ -125,6 +130,7 @@ class MemoryNode:
         publish_snapshot(self.snapshot, network, begin_with, roots, pool_slots, client_rate=client_rate)
         self.page["links"]["send_limit"] = counter_word(COUNTER_END, COUNTER_END)
         set_mixing(self.page, mixing_blob(mixing, network, number))
+        self.cover = None if cover is None else self._cover(plan, cover, seed)
         self._made_with = network, seed, batch, strict_kx
         self.take_over()
 
@@ -139,6 +145,11 @@ class MemoryNode:
         self.plane.recover(CounterPage(self.page.bytes("counters")).read())
         prepare(self.plane)
         self.plane.adopt()
+
+    def _cover(self, plan: NetworkPlan, rates: CoverRates, seed: bytes) -> LoopCover:
+        network, times = plan.network, None if self.keys is None else self.keys.policy.times
+        routes = LoopRoutes(network, self.number, NetworkKeys(network).public, times)
+        return LoopCover(OwnPackets(self.page["cover"]), rates, random.Random(seed), routes)
 
     def configure_mixing(self, mixing: MixingConfig, network: Network) -> None:
         """Another strategy at the next mixing."""
@@ -275,18 +286,24 @@ class MemoryNetwork:
             self.now_ns = max(self.now_ns, min(next_ns, until_ns))
             if next_ns >= until_ns:
                 return
-            self._look_after_keys()
-            active = {place for place, due in due_ns.items() if due <= self.now_ns} | self._arrive()
+            covered = self._look_after()
+            active = covered | {place for place, due in due_ns.items() if due <= self.now_ns} | self._arrive()
             for place in sorted(active):
                 for to, datagram in (self.nodes.get(place) or self.clients[place]).step(self.now_ns):
                     self.send(place, to, datagram)
 
-    def _look_after_keys(self) -> None:
+    def _look_after(self) -> set[Place]:
+        """What control does now and then; the nodes that it has given something."""
+        given = set()
         if self.now_ns >= self._control_ns:
             self._control_ns = self.now_ns + CONTROL_NS
-            for node in self.nodes.values():
+            for place, node in self.nodes.items():
                 if node.keys is not None:
                     node.keys.look(node, self.now_ns)
+                draining = bool(node.page["command"]["drain"][0])
+                if node.cover and node.cover.tick(self.now_ns, UNIX_NS + self.now_ns, makes=not draining):
+                    given.add(place)
+        return given
 
     def _arrive(self) -> set[Place]:
         """Delivers what has arrived by now; the nodes that got something."""

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "udp": frozenset({"seam", "files", "packet", "errors"}),
     "control": frozenset(
         {
+            "sphinx",
             "peers",
             "tls",
             "directory",

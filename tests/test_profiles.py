@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmix.config import MixingConfig, MixnodeConfig, check_node_settings
+from fastmix.config import CoverConfig, MixingConfig, MixnodeConfig, check_node_settings
 from fastmix.errors import ConfigError
 from fastmix.profile import flat, load_profile, profile_names
 
@@ -35,6 +35,7 @@ def test_the_default_configuration_says_every_default() -> None:
     said = tomllib.loads((TUNING / "default.toml").read_text())
     assert set(said) == set(MixnodeConfig.model_fields) - WITHOUT_DEFAULT_VALUE
     assert set(said["mixing"]) == set(MixingConfig.model_fields) - {"options", "classes"}
+    assert set(said["cover"]) == set(CoverConfig.model_fields)
 
 
 def test_the_profiles_have_names() -> None:

@@ -119,8 +119,9 @@ struct fm_cover {
     uint64_t offered, taken;  /* packets: written by control, taken by the mixer */
     uint64_t returned, read;  /* ids: written by whoever unwraps the loop, read by control */
     uint64_t missing;         /* residents that the floor lacks, as the mixer sees it */
+    uint64_t upstreams;       /* links that packets come from, by control; 0: as the mixing limits say */
     uint64_t loops_sent, loops_returned, loops_lost; /* as control counts them, since the node began */
-    uint64_t pad[7];
+    uint64_t pad[6];
     uint8_t ids[FM_RETURNED_MAX][FM_SURB_ID_SIZE];
     struct fm_origin origins[FM_ORIGIN_ROWS];
 };

@@ -80,6 +80,7 @@ def rows(told: dict[str, Any], metrics: Metrics) -> list[tuple[str, object]]:
         ("links heard", told["active_connections"]),
         *([("received by worker", ", ".join(map(str, by_worker)))] if len(by_worker) > 1 else []),
         *replay_rows([ReplaySetStatus(**each) for each in told["replay_sets"]]),
+        ("cover", told["cover"]),
         *metrics.counters.items(),
         *drops,
         ("conservation", metrics.conservation or "exact"),

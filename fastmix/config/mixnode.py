@@ -24,7 +24,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from fastmix.config.access import AccessConfig
 from fastmix.config.base import Table, config_error, plain
 from fastmix.config.join import JoinConfig
-from fastmix.config.tables import IdentityConfig, KeysConfig, MixingConfig
+from fastmix.config.tables import CoverConfig, IdentityConfig, KeysConfig, MixingConfig
 from fastmix.config.types import AddressText, Duration, FilePath, refuse
 from fastmix.files.addresses import Address, parse_address
 from fastmix.files.durations import duration_ns, format_duration
@@ -64,6 +64,8 @@ class MixnodeConfig(Table):
     """Where to receive, if not at the node's address in the network file (behind NAT: "0.0.0.0:9000")."""
     mixing: MixingConfig = MixingConfig()
     """Strategy and limits."""
+    cover: CoverConfig = CoverConfig()
+    """The node's own loops."""
     keys: KeysConfig | None = None
     """How long keys live; only in a network whose nodes have identities, and there needed."""
     identity: IdentityConfig | None = None

@@ -1,4 +1,4 @@
-"""`[mixing]`, `[keys]` and `[identity]` of a node's configuration."""
+"""`[mixing]`, `[cover]`, `[keys]` and `[identity]` of a node's configuration."""
 
 from dataclasses import fields
 from datetime import timedelta
@@ -90,6 +90,23 @@ class MixingConfig(Table):
             "max_latency_ns": duration_ns(self.max_latency),
             "floor": self.floor,
         }
+
+
+class CoverConfig(Table):
+    """The node's own loops, in a network whose links let them come back. `[cover]` in the file."""
+
+    rate: float = Field(default=1.0, ge=0, le=1000)
+    """Loops a second, at random times. At one a second a node that gets none of its packets through knows it after five; ten lost
+    in a minute are no chance."""
+    fill: float = Field(default=50.0, ge=0, le=10_000)
+    """So many a second more, at most, where `mixing.floor` lacks residents: somebody's packet then waits for them. 0: none."""
+    usual_loss: float = Field(default=0.01, gt=0, lt=0.5)
+    """The share of loops that gets lost where all is well. Health names more than chance makes of it."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any are made."""
+        return self.rate > 0 or self.fill > 0
 
 
 class KeysConfig(Table):

@@ -12,6 +12,7 @@ from datetime import timedelta
 from fastmix.config import MixnodeConfig
 from fastmix.control.access import Peer
 from fastmix.control.agreement import check_secret
+from fastmix.control.cover_duty import CoverDuty
 from fastmix.control.fixed_pair import marker_of, prepare_fixed_pair
 from fastmix.control.health import HealthWatch, replay_issues
 from fastmix.control.identity import NodeIdentity
@@ -31,7 +32,7 @@ from fastmix.packet.verdict import DROPS
 from fastmix.seam.counters import CounterPage
 from fastmix.seam.fill import replay_fills
 from fastmix.seam.memory import Region, ask_mixing
-from fastmix.status import Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus, ReplaySetStatus
+from fastmix.status import COUNTED_LOOPS, Health, HealthIssue, HealthStatus, Metrics, NodeState, NodeStatus, ReplaySetStatus
 
 log = logging.getLogger(__name__)
 OTHER_GEOMETRY_LOG_S = COMPLAINT_S = 60.0
@@ -72,6 +73,7 @@ class Duties:
         self.watch = HealthWatch()
         links = StaticLinks if self.config.join is None else PeerRows
         self.links: StaticLinks | PeerRows = links(self.config, self.network, self.page, self.secret)
+        self.cover = CoverDuty(self.config, self.network, self.page)
         self.member: Membership | None = None
         if isinstance(self.links, PeerRows):
             capacity = self.config.workers * int(self.page["process"]["unwraps_per_s"][0])
@@ -123,6 +125,10 @@ class Duties:
         """Ten times a second: links, the sink, what is logged once a minute."""
         self.links.tick()
         self._rotate()
+        if self.member is not None and isinstance(self.links, PeerRows):
+            view = self.member.directory.view if self.member.directory else None
+            self.cover.follow(view, self.member.number, self.links.live())
+        self.cover.tick(self.slot_keys.now_ns() if self.slot_keys and self.slot_keys.has_begun else time.time_ns())
         self._note_stop()
         sink = self.page["sink"]
         sink["tail"] = sink["head"]
@@ -208,6 +214,7 @@ class Duties:
             io=bytes(process["io"][0]).decode(),
             received_by_worker=self.counters.received_by_worker(self.config.workers),
             replay_sets=self.replay_sets(),
+            cover=self.cover.text,
         )
 
     def replay_sets(self) -> tuple[ReplaySetStatus, ...]:
@@ -230,6 +237,7 @@ class Duties:
             yield from self.slot_keys.issues()
         if self.member is not None:
             yield from self.member.issues()
+        yield from self.cover.issues()
         yield from replay_issues(self.replay_sets())
         if self.rotation_problem:
             remedy = "the node goes on with the keys that it has, until their time is over"
@@ -267,5 +275,6 @@ def metrics_of(page: Region) -> Metrics:
     counters = CounterPage(page.bytes("counters")).read()
     drops = {verdict.label: counters[verdict.label] for verdict in DROPS}
     beside = {name: int(page["process"][name][0]) for name in ("restarts", "unwraps_per_s")}
+    beside |= {name: int(page["cover"][name][0]) for name in COUNTED_LOOPS}
     plain = {name: counters[name] for name in Metrics().counters if name not in beside}
     return Metrics(**plain, dropped=drops, **beside)

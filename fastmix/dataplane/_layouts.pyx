@@ -32,9 +32,9 @@ cdef extern from *:
     static const struct fm_offset origin[] = {AT(fm_origin, next_index), AT(fm_origin, key_slot), AT(fm_origin, due_ns),
         AT(fm_origin, packet), {"", sizeof(struct fm_origin)}};
     static const struct fm_offset cover[] = {AT(fm_cover, mark), AT(fm_cover, offered), AT(fm_cover, taken),
-        AT(fm_cover, returned), AT(fm_cover, read), AT(fm_cover, missing), AT(fm_cover, loops_sent),
-        AT(fm_cover, loops_returned), AT(fm_cover, loops_lost), AT(fm_cover, ids), AT(fm_cover, origins),
-        {"", sizeof(struct fm_cover)}};
+        AT(fm_cover, returned), AT(fm_cover, read), AT(fm_cover, missing), AT(fm_cover, upstreams),
+        AT(fm_cover, loops_sent), AT(fm_cover, loops_returned), AT(fm_cover, loops_lost), AT(fm_cover, ids),
+        AT(fm_cover, origins), {"", sizeof(struct fm_cover)}};
     """
     struct fm_offset:
         const char *field

@@ -8,6 +8,7 @@ import logging
 import mmap
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -126,6 +127,7 @@ class DataPlane:
         self.adopt()
         self.keys.end_due(boot_ns)
         self.page["cover"]["missing"] = self.pool.missing(now_ns)
+        self._follow_upstreams()
 
     def start(self) -> list[int]:
         """Lets the workers receive, where there are several; their thread ids. `OSError` where threads cannot be had."""
@@ -188,6 +190,12 @@ class DataPlane:
 
     def _current(self) -> int:
         return int(self.snapshot["snapshot"]["generation"][0]) & 1
+
+    def _follow_upstreams(self) -> None:
+        """Another number of links that packets come from, and so another share of each in the floor."""
+        n = int(self.page["cover"]["upstreams"][0])
+        if n and n != self.pool.limits.upstreams:
+            self.pool.configure(self.pool.strategy, replace(self.pool.limits, upstreams=n))
 
     def _follow_mixing(self) -> None:
         """Another strategy or other limits, if the page asks for them. What cannot be used is refused, and the old one stays."""

@@ -27,10 +27,11 @@ COVER = np.dtype(
         ("returned", "<u8"),
         ("read", "<u8"),
         ("missing", "<u8"),
+        ("upstreams", "<u8"),
         ("loops_sent", "<u8"),
         ("loops_returned", "<u8"),
         ("loops_lost", "<u8"),
-        ("pad", "<u8", 7),
+        ("pad", "<u8", 6),
         ("ids", "u1", (RETURNED_MAX, SURB_ID_SIZE)),
         ("origins", ORIGIN, ORIGIN_ROWS),
     ]
