@@ -42,6 +42,7 @@ async def test_three_nodes_find_each_other_and_carry_messages(nodes: list[Formin
         answering = asyncio.create_task(answer(bob))
         assert await alice.request(bob.address, b"over nodes that nobody has told of each other", timeout=60) == b"heard"
         await answering
+    until(lambda: all(node.ask("metrics")["loops_returned"] for node in nodes), told)
     for node in nodes:
         node.process.terminate()
     assert [node.process.wait(60) for node in nodes] == [0, 0, 0]
