@@ -22,6 +22,7 @@ from fastmix.descriptor import Descriptor
 from fastmix.directory.bootstrap import Bootstrap
 from fastmix.directory.document import Entry
 from fastmix.errors import FastmixError, NetworkFailure
+from fastmix.files.addresses import format_address
 from fastmix.files.durations import duration_ns
 from fastmix.keys.slots import DELAYS_A_HOP
 from fastmix.packet.geometry import GEOMETRIES
@@ -201,6 +202,7 @@ class Membership:
         own = directory.own
         if not self.record.data or (own is not None and own.record == self.record.hash):
             return
+        self._check_alone(directory)
         if time.monotonic() - self._published_at < PUBLISH_S:
             return
         self._published_at = time.monotonic()
@@ -212,10 +214,24 @@ class Membership:
             await directory.share(msgspec.msgpack.encode(Publication(self.record.data)))
             return
         token = b""
-        if own is None:
+        if self._is_outside(directory):
             entered = await self._way_in(directory)
             token = entered.bootstrap.token or b""
         await self._to_authority(msgspec.msgpack.encode(Publication(self.record.data, token)))
+
+    def _is_outside(self, directory: Directory) -> bool:
+        """Whether the node knows no way to the authorities but by the node that lets it in: no document names it, or it has lost
+        all records."""
+        rules = directory.state.succession.rule.authorities
+        return directory.own is None or not any(each == self.me or self._place_of(each) for each in rules)
+
+    def _check_alone(self, directory: Directory) -> None:
+        """`NetworkFailure` where the network has a newer record of this identity than this node's: the older of two yields, for
+        else they would take the place from each other for ever."""
+        found = directory.state.record(directory.own.record) if directory.own else None
+        if found is not None and found[1].issued_ns > self.record.issued_ns:
+            place = format_address(found[1].control.pair)
+            raise NetworkFailure(f"another node, at {place}, has this node's identity: stop one of them, and give it its own")
 
     async def _way_in(self, directory: Directory) -> entry.Entered:
         """The connection to the node that has let this one in, or lets it in now."""
@@ -239,7 +255,7 @@ class Membership:
         """Takes a publication to an authority: a newcomer by way of the node that has let it in."""
         directory = self.directory
         assert directory is not None
-        if directory.own is None and self._entered is not None:
+        if self._entered is not None and self._is_outside(directory):
             await self._entered.connection.ask(Question.PUBLISH, body)
             return
         problems = []
@@ -276,7 +292,7 @@ class Membership:
         if self.watching is not None and self.directory is not None:
             rules = set(view.document.rule.authorities)
             self.watching.set_peers(set(view.records) if self.me in rules else (neighbours | rules) & view.records.keys())
-        if own is not None and self.directory is not None:
+        if self.directory is not None and not self._is_outside(self.directory):
             self.directory.spread.set_way_in(None)
         self.stir()
 

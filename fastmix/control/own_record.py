@@ -11,7 +11,7 @@ from fastmix.peers.messages import WIRE_VERSION
 
 
 class OwnRecord:
-    """`data`: the signed record, empty as long as there is none; `certificate`: of the node's TLS key, DER."""
+    """`data`: the signed record of `issued_ns`, empty as long as there is none; `certificate`: of the node's TLS key, DER."""
 
     def __init__(self, signer: Signer, places: Places, capacity: int) -> None:
         self._signer, self._places, self._capacity = signer, places, capacity
@@ -19,6 +19,7 @@ class OwnRecord:
         self._is_due = False
         self.certificate = b""
         self.data = b""
+        self.issued_ns = 0
 
     @property
     def hash(self) -> bytes:
@@ -45,6 +46,6 @@ class OwnRecord:
             slot_ns=descriptor.times.slot_ns, early_ns=descriptor.times.early_ns, late_ns=descriptor.times.late_ns,
             instances=(Instance(self._places.data, descriptor.first_slot, b"".join(descriptor.publics)),),
         )  # fmt: skip
-        self.data = sign_record(record, self._signer)
+        self.data, self.issued_ns = sign_record(record, self._signer), now_ns
         self._is_due = descriptor != self._descriptor
         return True

@@ -79,8 +79,10 @@ class End:
 
     async def welcome(self, connection: Connection) -> Mapping[str, Handler]:
         """The greeting of who is connected to."""
-        speech, nonce = self.speech, os.urandom(NONCE_SIZE)
-        welcome = Welcome(speech.wire, speech.geometry, speech.network, self._record(), nonce)
+        speech, nonce, record = self.speech, os.urandom(NONCE_SIZE), self._record()
+        if not record:
+            raise NetworkFailure("this node is just starting: come again")
+        welcome = Welcome(speech.wire, speech.geometry, speech.network, record, nonce)
         connection.send(Message("tell", 0, "welcome", msgspec.msgpack.encode(welcome)))
         hello = decode((await connection.greeting()).body, Hello, "hello")
         visitor = check_hello(hello, welcome, self._own_key, connection.certificate, self._identities.get)

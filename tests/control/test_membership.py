@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -286,3 +287,39 @@ async def test_roots_are_renewed_and_made_anew_after_a_restart(make: Make, monke
     others[1].rows = Rows()  # as after a kill: it has lost all roots
     others[1].start()
     await eventually(lambda: others[1].is_linked() and len(exchanges()) == 3)
+
+
+async def test_the_older_of_two_nodes_with_one_identity_yields(make: Make) -> None:
+    first = make().start()
+    others = [make(first, seed=b"s" * 32).start(), make(first).start()]
+    await formed(first, *others)
+    double = make(first, seed=b"s" * 32).start()
+    await eventually(lambda: "has this node's identity: stop one of them" in others[0].member.problem)
+    await eventually(lambda: double.member.number is not None and double.member.problem == "")
+    epoch = first.epoch
+    await asyncio.sleep(2 * membership.LOOK_S)
+    assert first.epoch <= epoch + 1, "they do not take the place from each other"
+    issue = next(others[0].member.issues())
+    assert "another node, at" in issue.problem
+
+
+async def test_a_clock_that_is_off_is_named(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    ahead = SimpleNamespace(time_ns=lambda: time.time_ns() + 7200 * 10**9)
+    monkeypatch.setattr("fastmix.peers.answers.time", ahead)
+    joiner = make(first).start()
+    await eventually(lambda: "its clock is +7200 s from this machine's: one of them is wrong" in caplog.text)
+    assert joiner.member.directory is None
+
+
+async def test_another_node_s_address_is_refused(make: Make) -> None:
+    first = make().start()
+    await eventually(lambda: first.epoch)
+    thief = make(first)
+    thief.data_port = first.control_port
+    thief.start()
+    await eventually(lambda: thief.member and "which another node has" in thief.member.problem)
+    assert first.numbers == {0}

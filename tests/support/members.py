@@ -68,11 +68,13 @@ class Member:
     join: dict[str, Any] = field(default_factory=dict)
     seed: bytes = b""
     control_port: int = 0
+    data_port: int = 0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.identity = Identity(locked(self.seed)) if self.seed else Identity.fresh()
         self.control_port = self.control_port or free_port()
+        self.data_port = self.data_port or self.control_port
         self.rows = Rows()
         self.member: Membership | None = None
         self.running: asyncio.Task[None] | None = None
@@ -82,7 +84,7 @@ class Member:
         join = {"admission": "open", "control_addr": f"{HERE}:{self.control_port}", "bootstrap": list(self.bootstrap)}
         store = {"store": str(self.folder / "identity")}
         return MixnodeConfig.model_validate(
-            {"state_dir": str(self.folder / "state"), "listen_addr": f"{HERE}:{self.control_port}", "identity": store,
+            {"state_dir": str(self.folder / "state"), "listen_addr": f"{HERE}:{self.data_port}", "identity": store,
              "join": join | self.join}
         )  # fmt: skip
 
