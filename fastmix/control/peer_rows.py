@@ -83,21 +83,28 @@ class PeerRows:
             roots.wipe()
             raise NetworkFailure(f"node {peer.hex()[:16]} has no address in the document that is known here")
         row = self._add(peer, place, roots)
+        await self._shown()
+        return row.serial
+
+    async def switch(self, serial: int) -> None:
+        """Sends under the root of that row, too; returns when that is so."""
+        row = next((row for row in self.rows if row.serial == serial), None)
+        if row is None or not self.rows.acked(row, boot_ns()):
+            raise NetworkFailure("that root is over already: begin anew")
+        await self._shown()
+
+    async def _shown(self) -> None:
+        """Until the data plane uses the rows as they are now. `NetworkFailure` where it does not come to that."""
+        give_up, before = time.monotonic() + ADOPTED_S, self._published_at
         self.tick()
-        give_up = time.monotonic() + ADOPTED_S
-        while row.roots is not None or self._adopted() < self._published_at:
+        wanted = self._published_at if not self.rows.changed else None
+        while wanted is None or self._adopted() < wanted:
             if time.monotonic() > give_up:
                 raise NetworkFailure("the data plane takes no new link roots now: see its log")
             await asyncio.sleep(POLL_S)
             self.tick()
-        return row.serial
-
-    def switch(self, serial: int) -> None:
-        """Sends under the root of that row, too."""
-        row = next((row for row in self.rows if row.serial == serial), None)
-        if row is None or not self.rows.acked(row, boot_ns()):
-            raise NetworkFailure("that root is over already: begin anew")
-        self.tick()
+            if wanted is None and self._published_at > before:
+                wanted = self._published_at  # the first one after the call has what it was called for
 
     def tick(self) -> None:
         """Ends what is over, and publishes what has changed once the data plane has adopted the snapshot before."""

@@ -39,8 +39,8 @@ class Rows(Protocol):
         """Takes frames under these roots from now on; returns when that is so, with the row. Wipes the roots."""
         ...
 
-    def switch(self, row: int) -> None:
-        """Sends under them, too."""
+    async def switch(self, row: int) -> None:
+        """Sends under them, too; returns when that is so."""
         ...
 
 
@@ -79,7 +79,7 @@ class Linking:
             return await self._offered(visitor, body)
 
         async def ready(body: bytes) -> bytes:
-            return self._ready(visitor.identity, body)
+            return await self._ready(visitor.identity, body)
 
         return {Question.LINK: offered, Question.LINK_READY: ready}
 
@@ -105,7 +105,7 @@ class Linking:
         roots = initiator.finish(answer)
         exchange = roots.exchange
         row = await self._rows.install(peer, roots, is_client=False)
-        self._rows.switch(row)
+        await self._rows.switch(row)
         await connection.ask(Question.LINK_READY, exchange)
 
     async def _offered(self, visitor: Visitor, body: bytes) -> bytes:
@@ -120,11 +120,11 @@ class Linking:
         self._waiting[exchange] = peer, row
         return answer
 
-    def _ready(self, peer: bytes, exchange: bytes) -> bytes:
+    async def _ready(self, peer: bytes, exchange: bytes) -> bytes:
         found = self._waiting.pop(exchange, None)
         if found is None or found[0] != peer:
             raise NetworkFailure("no such exchange: begin anew")
-        self._rows.switch(found[1])
+        await self._rows.switch(found[1])
         return b""
 
     def _complain(self, peer: bytes, why: str) -> None:

@@ -52,7 +52,7 @@ class Rows:
         self.roots[number] = peer, roots
         return number
 
-    def switch(self, row: int) -> None:
+    async def switch(self, row: int) -> None:
         self.sending[self.roots[row][0]] = row
 
     def live(self) -> set[bytes]:
