@@ -7,7 +7,7 @@ from fastmix.drills.hosts.fleet import Fleet
 from fastmix.drills.stage.report import Options, Report
 
 NAME = "node-killed"
-HELP = "kill -9 of nodes of a network that has formed itself, one after another: full delivery is back within 10 s."
+HELP = "SIGKILL to nodes of a network that has formed itself, one after another: full delivery is back within 10 s."
 FULL, SHORT = 3, 1
 
 

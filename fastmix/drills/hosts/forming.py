@@ -58,7 +58,8 @@ class FormingNetwork:
             f'[join]\nbootstrap = {json.dumps([self.bootstrap] if number else [])}\ncontrol_addr = "{host}:{CONTROL_PORT}"\n'
             f'geometry = "{self.layout.geometry}"\nmean_delay = "{format_duration(self.layout.mean_delay)}"\n'
         )
-        return head + self.layout.config_lines() + identity_table(Path(STORE)) + join
+        no_cover = "[cover]\nrate = 0.0\nfill = 0.0\n"  # a drill counts to the last packet, which takes an end of them
+        return head + self.layout.config_lines() + identity_table(Path(STORE)) + join + no_cover
 
     def node_command(self, number: int) -> list[str]:
         """The arguments of `fastmix` that start the node."""
