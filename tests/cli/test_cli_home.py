@@ -139,15 +139,15 @@ def test_three_nodes_without_a_file(homes: Path, running: list["subprocess.Popen
             command = [sys.executable, "-m", "fastmix", "run", "--home", str(name)]
             running.append(subprocess.Popen(command, stdout=log, stderr=log))
 
-    def network() -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "fastmix", "network", "show", "--json"], capture_output=True, text=True, timeout=60
-        )
+    def network(home: Path) -> dict[str, Any]:
+        command = [sys.executable, "-m", "fastmix", "network", "show", str(home), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         return json.loads(done.stdout) if done.stdout else {}
 
     give_up = time.monotonic() + 120
-    while not (found := network()).get("ready") or any(node["link"] == "down" for node in found["nodes"]):
-        assert time.monotonic() < give_up, "\n".join(path.read_text() for path in homes.glob("*.log"))
+    for name in names:
+        while not (found := network(name)).get("ready") or len(found["nodes"]) < 3:
+            assert time.monotonic() < give_up, "\n".join(path.read_text() for path in homes.glob("*.log"))
     assert sorted(node["layer"] for node in found["nodes"]) == [1, 2, 3]
     table = fastmix("network", "show", names[1])
     assert all(node["identity"][:16] in table for node in found["nodes"])

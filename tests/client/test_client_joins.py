@@ -134,6 +134,7 @@ async def test_it_takes_another_exit(how: str) -> None:
             network.down |= {gone.public} if how == "down" else set()
             network.publish(network.make([node for node in network.nodes if node is not gone or how == "down"]))
         await until(lambda: bob.address != before and not bob._session.problem, 15)
+        await until(lambda: not alice._session.why_waiting(bob.address), 15)  # she may have had the same exit
         assert (bob.address.peer_id, bob.address.sphinx_public) == (before.peer_id, before.sphinx_public)
         await deliver(alice, bob)
         assert how == "left" or any(str(bob.address) in text for text in told)
